@@ -1,0 +1,10 @@
+"""The portal application."""
+
+from django.apps import AppConfig
+
+
+class PortalConfig(AppConfig):
+    """The door for people."""
+
+    name = "portal"
+    default_auto_field = "django.db.models.BigAutoField"

@@ -1,0 +1,112 @@
+"""What the process environment and the home folder say: the one place that reads either.
+
+The home (``TOLLGATE_HOME``, default ``.tollgate`` beside ``manage.py``) keeps secrets and, while the embedded
+servers run, ``runtime.json`` with their addresses, so that every command finds the servers ``make up`` started.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+SECRET_NAMES = ("secret_key", "key_pepper", "master_key")
+
+
+class EnvironmentProblem(Exception):
+    """The environment cannot be used; the message says which variable and what to do."""
+
+
+def home() -> Path:
+    """The state folder, absolute."""
+    return Path(os.environ.get("TOLLGATE_HOME") or ROOT / ".tollgate").expanduser().resolve()
+
+
+def flag(name: str) -> bool:
+    """True for 1, true, yes or on; false when unset, empty, 0, false, no or off; anything else is refused."""
+    value = os.environ.get(name, "").strip().lower()
+    if value in ("", "0", "false", "no", "off"):
+        return False
+    if value in ("1", "true", "yes", "on"):
+        return True
+    raise EnvironmentProblem(f"{name} must be 1 or 0, not {value[:20]!r}.")
+
+
+def integer(name: str, default: int, *, least: int, most: int) -> int:
+    """A bounded integer from the environment."""
+    text = os.environ.get(name, "").strip() or str(default)
+    if not text.isdecimal() or not least <= int(text) <= most:
+        raise EnvironmentProblem(f"{name} must be a whole number from {least} to {most}, not {text[:20]!r}.")
+    return int(text)
+
+
+def runtime() -> dict[str, str]:
+    """Addresses of the running embedded servers: ``database_url`` and ``redis_url``, or nothing."""
+    path = home() / "runtime.json"
+    return json.loads(path.read_text()) if path.exists() else {}
+
+
+def database_url() -> str:
+    """``DATABASE_URL``, else the embedded server's."""
+    return os.environ.get("DATABASE_URL") or runtime().get("database_url", "")
+
+
+def redis_url() -> str:
+    """``REDIS_URL``, else the embedded server's."""
+    return os.environ.get("REDIS_URL") or runtime().get("redis_url", "")
+
+
+@dataclass(frozen=True, slots=True)
+class Secrets:
+    """``secret_key`` signs sessions, ``key_pepper`` hashes API keys, ``master_key`` encrypts upstream credentials."""
+
+    secret_key: str
+    key_pepper: str
+    master_key: str
+
+
+def load_secrets() -> Secrets:
+    """Secrets from ``TOLLGATE_SECRET_KEY``, ``TOLLGATE_KEY_PEPPER`` and ``TOLLGATE_MASTER_KEY``, else from the home.
+
+    The file is made once, mode 0600. A secret that is set but shorter than 32 characters stops the process: an
+    empty secret would sign and encrypt with nothing.
+    """
+    path = home() / "secrets.json"
+    stored = _stored_secrets(path)
+    values = {}
+    for name in SECRET_NAMES:
+        variable = f"TOLLGATE_{name.upper()}"
+        value = os.environ.get(variable, stored.get(name, ""))
+        if len(value) < 32:
+            raise EnvironmentProblem(f"{variable} (or {name} in {path}) must have at least 32 characters.")
+        values[name] = value
+    return Secrets(**values)
+
+
+def _stored_secrets(path: Path) -> dict[str, str]:
+    """The home's secrets file, made on first use unless every secret comes from the environment."""
+    if all(os.environ.get(f"TOLLGATE_{name.upper()}") for name in SECRET_NAMES):
+        return {}
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        made = json.dumps({name: secrets.token_hex(32) for name in SECRET_NAMES})
+        temporary = path.with_name(f"secrets.{os.getpid()}.{secrets.token_hex(4)}")
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w") as file:
+            file.write(made)
+        try:
+            os.link(temporary, path)  # the first process wins; the others read what it wrote
+        except FileExistsError:
+            pass
+        finally:
+            temporary.unlink()
+    stored: dict[str, str] = json.loads(path.read_text())
+    return stored
+
+
+def words(name: str) -> list[str]:
+    """A comma-separated list from the environment, empty when unset."""
+    return [word.strip() for word in os.environ.get(name, "").split(",") if word.strip()]

@@ -1,0 +1,105 @@
+"""What is sold and where it comes from: upstreams with their credentials, models, aliases and routes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
+from django.db import models
+from django.db.models import Q
+from django.utils.timezone import now
+
+MODEL_NAME = RegexValidator(
+    r"^[A-Za-z0-9][A-Za-z0-9._:@/+-]{0,199}$", "A model name has letters, digits and . _ : @ / + -, at most 200."
+)
+UPSTREAM_NAME = RegexValidator(r"^[a-z0-9][a-z0-9-]{0,62}$", "Use a–z, 0–9 and hyphens, at most 63 characters.")
+
+
+class Upstream(models.Model):
+    """A provider's endpoint. ``rules`` are its deviations from its dialect, as data."""
+
+    name = models.CharField(max_length=63, unique=True, validators=[UPSTREAM_NAME])
+    dialect = models.CharField(max_length=20, default="openai")
+    base_url = models.URLField(max_length=500)
+    rules = models.JSONField(default=dict, blank=True)
+    connect_timeout_s = models.PositiveSmallIntegerField(default=5, validators=[MinValueValidator(1)])
+    first_byte_timeout_s = models.PositiveSmallIntegerField(default=120, validators=[MinValueValidator(1)])
+    idle_timeout_s = models.PositiveSmallIntegerField(default=60, validators=[MinValueValidator(1)])
+    total_timeout_s = models.PositiveSmallIntegerField(default=600, validators=[MinValueValidator(1)])
+    disconnect_policy = models.CharField(
+        max_length=6, blank=True, choices=(("", "as the tenant"), ("drain", "drain"), ("cancel", "cancel"))
+    )
+    is_active = models.BooleanField(default=True)
+    created_at = models.DateTimeField(default=now)
+
+    if TYPE_CHECKING:
+        id: int
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Credential(models.Model):
+    """An upstream's API key, sealed (AES-256-GCM, see proxy/credentials.py). Write-only."""
+
+    upstream = models.ForeignKey(Upstream, on_delete=models.CASCADE, related_name="credentials")
+    name = models.CharField(max_length=60, default="default")
+    sealed = models.BinaryField()
+    key_id = models.CharField(max_length=16)
+    last_four = models.CharField(max_length=4)
+    is_active = models.BooleanField(default=True)
+    created_at = models.DateTimeField(default=now)
+
+    class Meta:
+        constraints = (models.UniqueConstraint("upstream", "name", name="credential_once"),)
+
+    def __str__(self) -> str:
+        return f"{self.upstream} …{self.last_four}"
+
+
+class Model(models.Model):
+    """A public name we sell. Limits are tokens; capability flags say what its upstreams take."""
+
+    name = models.CharField(max_length=200, unique=True, validators=[MODEL_NAME])
+    context_window = models.PositiveIntegerField(validators=[MinValueValidator(1)])
+    max_output_tokens = models.PositiveIntegerField(validators=[MinValueValidator(1)])
+    capabilities = models.JSONField(default=dict, blank=True)
+    is_active = models.BooleanField(default=True)
+    created_at = models.DateTimeField(default=now)
+
+    class Meta:
+        constraints = (
+            models.CheckConstraint(
+                condition=Q(context_window__gt=0, max_output_tokens__gt=0), name="model_limits_positive"
+            ),
+        )
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class ModelAlias(models.Model):
+    """Another name for a model. No alias may be a model's own name."""
+
+    name = models.CharField(max_length=200, unique=True, validators=[MODEL_NAME])
+    model = models.ForeignKey(Model, on_delete=models.CASCADE, related_name="aliases")
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Route(models.Model):
+    """Model → upstream model. Lower ``priority`` is tried first; equal priorities share by ``weight``."""
+
+    model = models.ForeignKey(Model, on_delete=models.CASCADE, related_name="routes")
+    upstream = models.ForeignKey(Upstream, on_delete=models.PROTECT, related_name="routes")
+    upstream_model = models.CharField(max_length=200)
+    priority = models.PositiveSmallIntegerField(default=1)
+    weight = models.PositiveSmallIntegerField(default=1, validators=[MinValueValidator(1), MaxValueValidator(1000)])
+    is_active = models.BooleanField(default=True)
+
+    class Meta:
+        constraints = (models.UniqueConstraint("model", "upstream", "upstream_model", name="route_once"),)
+
+    def __str__(self) -> str:
+        return f"{self.model} → {self.upstream}/{self.upstream_model}"
