@@ -1,0 +1,101 @@
+"""What a model name of the sandbox asks for: an answer, its options, and what goes wrong with it. Pure.
+
+A name is ``sandbox/<kind>`` with up to two numbers: ``sandbox/paced-200x10`` streams 200 chunks 10 ms apart. The kinds:
+
+====================  ==========================================================  ==================
+kind                  answer                                                      numbers (default)
+====================  ==========================================================  ==================
+echo                  the last user message, token by token
+paced                 chunks at a fixed pace                                      chunks x ms (50x10)
+fixed                 a constant answer after a delay                             ms x tokens (0x20)
+tools                 a call of the first or the named tool; text after its result
+reasoning             echo with hidden reasoning tokens in the usage              tokens (16)
+cached                echo with cached prompt tokens in the usage                 tokens (half)
+json                  a JSON object that holds the last user message
+400 401 429 500       that status, as OpenAI words it; 429 has Retry-After        seconds (1)
+503 529
+html html200          a proxy's HTML page with 502, or with 200
+error200              an error object with 200
+redirect              307 to ``/v1/redirected``, which counts who follows
+timeout               never a byte
+slow                  echo after a silence                                        ms (2000)
+flaky                 503, some times per ``user`` (or credential), then echo     times (1)
+drop truncated        echo; the connection is cut, or the stream ends early       after chunks (3)
+midstream-error       echo; an error object in the stream                         after chunks (3)
+malformed             echo with one line that is no JSON                          after chunks (3)
+no-usage zero-usage   echo; the usage is missing or not to be believed
+negative-usage
+huge-usage
+usage-twice           echo; a smaller usage in the finish chunk, the true one after
+usage-each            echo; usage so far on every chunk
+crlf comments split   echo; line ends, comments, and writes that cut characters
+longline              one chunk of many characters                                kilobytes (1024)
+====================  ==========================================================  ==================
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+NAME = re.compile(r"(?:sandbox/)?([a-z0-9][a-z0-9-]*?)(?:-(\d{1,6})(?:x(\d{1,6}))?)?")
+
+#: kind → defaults of its two numbers
+DEFAULTS: dict[str, tuple[int, int]] = {
+    "echo": (0, 0),
+    "paced": (50, 10),
+    "fixed": (0, 20),
+    "tools": (0, 0),
+    "reasoning": (16, 0),
+    "cached": (-1, 0),
+    "json": (0, 0),
+    "400": (0, 0),
+    "401": (0, 0),
+    "429": (1, 0),
+    "500": (0, 0),
+    "503": (1, 0),
+    "529": (0, 0),
+    "html": (0, 0),
+    "html200": (0, 0),
+    "error200": (0, 0),
+    "redirect": (0, 0),
+    "timeout": (0, 0),
+    "slow": (2000, 0),
+    "flaky": (1, 0),
+    "drop": (3, 0),
+    "truncated": (3, 0),
+    "midstream-error": (3, 0),
+    "malformed": (3, 0),
+    "no-usage": (0, 0),
+    "zero-usage": (0, 0),
+    "negative-usage": (0, 0),
+    "huge-usage": (0, 0),
+    "usage-twice": (0, 0),
+    "usage-each": (0, 0),
+    "crlf": (0, 0),
+    "comments": (0, 0),
+    "split": (0, 0),
+    "longline": (1024, 0),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Behaviour:
+    """A kind and its two numbers, defaults filled in."""
+
+    kind: str
+    first: int
+    second: int
+
+
+def parse(model: str) -> Behaviour | None:
+    """The behaviour a model name asks for; None for a name the sandbox does not know."""
+    match = NAME.fullmatch(model)
+    if match is None or match[1] not in DEFAULTS:
+        return None
+    first, second = DEFAULTS[match[1]]
+    return Behaviour(
+        kind=match[1],
+        first=first if match[2] is None else int(match[2]),
+        second=second if match[3] is None else int(match[3]),
+    )

@@ -1,0 +1,165 @@
+"""The sandbox's paths, and the course of one chat completion from request to charge."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from collections import Counter
+from collections.abc import Awaitable
+
+import msgspec
+
+from proxy.sandbox import answers, behaviour, failures, streams
+from proxy.sandbox.answers import Call, Envelope
+from proxy.sandbox.behaviour import Behaviour
+from proxy.sandbox.failures import JSON, Failure
+from proxy.sandbox.fast import FastAnswers
+from proxy.sandbox.ledger import ABORTED, ENDED, REFUSED, RUNNING, Entry, Ledger
+from proxy.sandbox.wire import Connection, Request
+
+BENT_USAGE = ("no-usage", "zero-usage", "negative-usage", "huge-usage", "usage-twice", "usage-each")
+COMPLETIONS = ("/v1/chat/completions", "/chat/completions")
+
+encode = msgspec.json.Encoder().encode
+decode_call = msgspec.json.Decoder(Call).decode
+
+
+class Sandbox:
+    """Answers requests and charges them to ``ledger``; ``fast`` takes what the benchmark asks for, uncharged."""
+
+    def __init__(self, ledger: Ledger, fast: FastAnswers | None) -> None:
+        self.ledger = ledger
+        self.fast = fast
+        self.failed: Counter[str] = Counter()
+
+    def answer(self, request: Request, connection: Connection) -> Awaitable[None] | None:
+        """Answer one request: at once, or by the work that is returned."""
+        if request.method == "POST" and request.path in COMPLETIONS:
+            return self.complete(request, connection)
+        self._send(connection, self._page(request))
+        connection.finish()
+        return None
+
+    def complete(self, request: Request, connection: Connection) -> Awaitable[None] | None:
+        """``POST /v1/chat/completions``."""
+        try:
+            call = decode_call(request.body)
+        except msgspec.MsgspecError as problem:
+            self._send(connection, failures.refused(400, str(problem), "invalid_json"))
+            connection.finish()
+            return None
+        asked = behaviour.parse(call.model)
+        if asked is None:
+            message = f"The model `{call.model[:64]}` does not exist."
+            self._send(connection, failures.refused(404, message, "model_not_found", "model"))
+            connection.finish()
+            return None
+        if self.fast is not None and self.fast.takes(asked):
+            self.fast.answer(call, asked, connection)
+            return None
+        return self._charged(request, call, asked, connection)
+
+    async def _charged(self, request: Request, call: Call, asked: Behaviour, connection: Connection) -> None:
+        """A completion with its entry in the ledger, whose state always ends."""
+        request_id = request.header(b"x-request-id") or "req_" + secrets.token_hex(12)
+        entry = self.ledger.open(request_id, call.model)
+        try:
+            failed = failures.failure(asked) or self._flaky(request, call, asked)
+            if failed is None:
+                await self._say(call, asked, connection, entry)
+            else:
+                entry.state, entry.status = REFUSED, failed.status
+                self._send(connection, failed)
+        finally:
+            if entry.state == RUNNING:
+                entry.state = ABORTED
+            self.ledger.changed(entry)
+
+    async def _say(self, call: Call, asked: Behaviour, connection: Connection, entry: Entry) -> None:
+        """Answer the call, whole or in a stream, with the faults that come after its acceptance."""
+        if asked.kind == "timeout":
+            await asyncio.Event().wait()
+        if asked.kind in ("slow", "fixed"):
+            await asyncio.sleep(asked.first / 1000)
+        plan = answers.plan(call, asked)
+        ident = "chatcmpl-" + entry.request_id.removeprefix("req_")
+        usage = asked.kind if asked.kind in BENT_USAGE else ""
+        envelope = Envelope(ident, call.model, int(time.time()), usage)
+        head = b"x-request-id: %s\r\nopenai-processing-ms: 1\r\n" % entry.request_id.encode("latin-1", "replace")
+        answer = streams.Answer(plan, envelope, asked, connection, self.ledger, entry, head)
+        entry.prompt_tokens, entry.cached_tokens = plan.prompt, plan.cached
+        entry.reasoning_tokens = entry.completion_tokens = plan.n * plan.reasoning
+        self.ledger.changed(entry)
+        if call.stream:
+            await streams.send(answer, with_usage=call.wants_usage)
+        else:
+            await self._whole(answer)
+        if entry.state == RUNNING:
+            entry.state = ENDED
+
+    async def _whole(self, answer: streams.Answer) -> None:
+        """The answer in one piece; faults of streams have their likeness here."""
+        asked, connection = answer.behaviour, answer.connection
+        if asked.kind == "paced":
+            await asyncio.sleep(asked.first * asked.second / 1000)
+        if asked.kind == "midstream-error":
+            answer.entry.state, answer.entry.status = REFUSED, 500
+            answer.entry.prompt_tokens = 0
+            self._send(connection, failures.failure(Behaviour("500", 0, 0)) or failures.flaky())
+            return
+        answer.entry.completion_tokens = answer.plan.completion
+        body = encode(answer.envelope.whole(answer.plan))
+        if asked.kind in ("malformed", "truncated"):
+            body = body[: len(body) // 2]
+        if asked.kind == "drop":
+            answer.entry.state = ABORTED
+            connection.write(
+                b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 100000\r\n\r\n" + body
+            )
+            await asyncio.sleep(0)
+            connection.transport.abort()
+            return
+        connection.send(200, body, JSON, answer.head)
+
+    def _flaky(self, request: Request, call: Call, asked: Behaviour) -> Failure | None:
+        if asked.kind != "flaky":
+            return None
+        who = f"{call.user or request.header(b'authorization')} {call.model}"
+        self.failed[who] += 1
+        return failures.flaky() if self.failed[who] <= asked.first else None
+
+    def _page(self, request: Request) -> Failure:
+        """Every path but completions, as a whole answer."""
+        path = request.path.rstrip("/")
+        match request.method, path:
+            case "GET", "/health":
+                return Failure(200, b'{"status":"ok"}')
+            case "GET", "/v1/models" | "/models":
+                return Failure(200, encode(answers.model_list(list(behaviour.DEFAULTS))))
+            case "GET", "/stats":
+                return Failure(200, encode(self._stats(detail="detail=1" in request.query)))
+            case "DELETE", "/stats":
+                self.ledger.clear()
+                self.failed.clear()
+                return Failure(200, encode(self._stats(detail=False)))
+            case "GET", _ if path.startswith("/stats/"):
+                charge = self.ledger.charge(path.removeprefix("/stats/"))
+                return (
+                    Failure(200, encode(charge)) if charge else failures.refused(404, "No such request.", "not_found")
+                )
+            case _, "/v1/redirected":
+                self.ledger.redirected += 1
+                return Failure(200, b"{}")
+        return failures.refused(404, f"Invalid URL ({request.method} {path[:64]})", "unknown_url")
+
+    def _stats(self, *, detail: bool) -> dict[str, object]:
+        stats: dict[str, object] = dict(self.ledger.totals())
+        if self.fast is not None:
+            stats["fast"] = self.fast.served
+        if detail:
+            stats["detail"] = {request_id: self.ledger.charge(request_id) for request_id in self.ledger.attempts}
+        return stats
+
+    def _send(self, connection: Connection, failure: Failure) -> None:
+        connection.send(failure.status, failure.body, failure.content_type, failure.headers)

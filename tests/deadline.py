@@ -1,0 +1,17 @@
+"""Waiting for something to become true, with a deadline: the tests' only way to wait."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+POLL_SECONDS = 0.02
+
+
+def until(condition: Callable[[], object], *, seconds: float = 15.0) -> None:
+    """Poll until the condition holds; fail after ``seconds``."""
+    end = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > end:
+            raise AssertionError(f"not true within {seconds} s: {getattr(condition, '__name__', condition)}")
+        time.sleep(POLL_SECONDS)
