@@ -43,6 +43,7 @@ def _database(url: str) -> dict[str, object]:
         "PORT": str(parts.port or ""),
         "CONN_MAX_AGE": 60,
         "CONN_HEALTH_CHECKS": True,
+        "ATOMIC_REQUESTS": True,
         "OPTIONS": options,
     }
 
@@ -67,7 +68,6 @@ INSTALLED_APPS = [
     "allauth.account",
     "allauth.mfa",
     "rest_framework",
-    "rest_framework.authtoken",
     "drf_spectacular",
     "drf_spectacular_sidecar",
     "billing",
@@ -90,6 +90,8 @@ MIDDLEWARE = [
     "portal.middleware.RowSecurityMiddleware",
 ]
 
+ADMIN_PATH = "/admin/"
+PATHS_WITHOUT_DATABASE = ("/healthz", "/readyz")
 ROOT_URLCONF = "portal.urls"
 ASGI_APPLICATION = "proxy.asgi.application"
 TEMPLATES = [
