@@ -1,0 +1,150 @@
+"""The double-entry ledger and wallets: the only writer of transfers and entries outside the bulk posting of usage.
+
+A debit is positive, a credit negative. A prepaid balance is a credit on the tenant's ``wallet``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.db import connection, transaction
+from django.db.models import F, Sum
+
+from billing.models import Allowance, LedgerAccount, LedgerEntry, Transfer, Wallet
+from billing.parties import Tenant
+from billing.periods import FIRST_DAY
+
+Kind = LedgerAccount.Kind
+TENANT_KINDS = (Kind.WALLET, Kind.RECEIVABLE, Kind.ACCRUED)
+HOUSE_KINDS = (Kind.REVENUE, Kind.ROUNDING, Kind.BREAKAGE, Kind.GOODWILL, Kind.PAYMENTS)
+
+
+class LedgerProblem(Exception):
+    """A movement that cannot be: unbalanced, not positive, or another one under the same key."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One side of a movement: an account's kind and signed picodollars."""
+
+    kind: str
+    amount: int
+
+
+@dataclass(frozen=True, slots=True)
+class Movement:
+    """What a transfer is: its kind, its key (unique per tenant, for ever), when it counts, and its sides."""
+
+    kind: str
+    key: str
+    effective_at: datetime
+    entries: tuple[Entry, ...]
+    memo: str = ""
+
+
+@transaction.atomic
+def open_wallet(*, tenant: Tenant, mode: str, credit_limit: int, now: datetime) -> Wallet:
+    """How a tenant pays, with its accounts and its allowance: nothing yet if prepaid, else the credit line."""
+    wallet = Wallet.objects.create(tenant_id=tenant.id, mode=mode, credit_limit=credit_limit, created_at=now)
+    Allowance.objects.create(tenant_id=tenant.id, budget=None, starts_at=FIRST_DAY, ends_at=None, limit=credit_limit)
+    open_accounts([tenant.id])
+    return wallet
+
+
+@transaction.atomic
+def set_credit_limit(*, tenant: Tenant, credit_limit: int, now: datetime) -> Wallet:
+    """Change a postpaid tenant's credit line (picodollars); binds the next admission."""
+    wallet = Wallet.objects.select_for_update().get(tenant_id=tenant.id)
+    if wallet.mode != Wallet.Mode.POSTPAID:
+        raise LedgerProblem(f"{tenant.slug} is prepaid and has no credit line; top it up.")
+    if credit_limit < 0:
+        raise LedgerProblem("A credit limit cannot be negative.")
+    change = credit_limit - int(wallet.credit_limit)
+    wallet.credit_limit = credit_limit
+    wallet.save(update_fields=["credit_limit"])
+    _raise_limit(tenant.id, change)
+    return wallet
+
+
+@transaction.atomic
+def top_up(*, tenant: Tenant, amount: int, key: str, now: datetime, memo: str = "") -> Transfer:
+    """Credit a tenant's wallet with what it paid (picodollars). The same key again changes nothing."""
+    if amount <= 0:
+        raise LedgerProblem("A top-up is more than nothing.")
+    entries = (Entry(Kind.PAYMENTS, amount), Entry(Kind.WALLET, -amount))
+    transfer, made = post(tenant=tenant, movement=Movement(Transfer.Kind.TOP_UP, key, now, entries, memo), now=now)
+    if made:
+        _raise_limit(tenant.id, amount)
+    return transfer
+
+
+@transaction.atomic
+def post(*, tenant: Tenant, movement: Movement, now: datetime) -> tuple[Transfer, bool]:
+    """Write a movement once: the transfer of its key, and whether this call made it.
+
+    Raises LedgerProblem if it does not sum to zero, or if the key was used for another movement.
+    """
+    if sum(entry.amount for entry in movement.entries):
+        raise LedgerProblem(f"{movement.key} does not sum to zero.")
+    transfer, made = Transfer.objects.get_or_create(
+        tenant_id=tenant.id,
+        key=movement.key,
+        defaults={
+            "kind": movement.kind,
+            "effective_at": movement.effective_at,
+            "posted_at": now,
+            "memo": movement.memo,
+        },
+    )
+    if not made:
+        _must_equal(transfer, movement)
+        return transfer, False
+    accounts = accounts_of(tenant.id)
+    LedgerEntry.objects.bulk_create(
+        LedgerEntry(transfer=transfer, tenant_id=tenant.id, account_id=accounts[entry.kind], amount=entry.amount)
+        for entry in movement.entries
+        if entry.amount
+    )
+    return transfer, True
+
+
+def balance(*, tenant_id: int, kind: str) -> int:
+    """Σ entries of a tenant's account, or of its movements on a house account. Debits are positive."""
+    entries = LedgerEntry.objects.filter(tenant_id=tenant_id, account__kind=kind)
+    return int(entries.aggregate(total=Sum("amount"))["total"] or 0)
+
+
+def open_accounts(tenant_ids: Sequence[int]) -> None:
+    """The accounts of tenants, and the house's, where they are missing."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """INSERT INTO billing_ledgeraccount (tenant_id, kind, currency)
+            SELECT t, k, 'USD' FROM unnest(%s::bigint[]) t, unnest(%s::text[]) k
+            UNION ALL SELECT NULL, k, 'USD' FROM unnest(%s::text[]) k
+            ON CONFLICT DO NOTHING""",
+            [list(tenant_ids), list(TENANT_KINDS), list(HOUSE_KINDS)],
+        )
+
+
+def accounts_of(tenant_id: int) -> dict[str, int]:
+    """Account ids by kind: the tenant's three and the house's, in USD."""
+    open_accounts([tenant_id])
+    rows = LedgerAccount.objects.filter(tenant_id__isnull=True, currency="USD") | LedgerAccount.objects.filter(
+        tenant_id=tenant_id, currency="USD"
+    )
+    return {account.kind: account.pk for account in rows}
+
+
+def _must_equal(transfer: Transfer, movement: Movement) -> None:
+    stored = sorted((kind, int(amount)) for kind, amount in transfer.entries.values_list("account__kind", "amount"))
+    wanted = sorted((str(entry.kind), entry.amount) for entry in movement.entries if entry.amount)
+    if transfer.kind != movement.kind or stored != wanted:
+        raise LedgerProblem(f"The key {movement.key!r} was used for another movement.")
+
+
+def _raise_limit(tenant_id: int, amount: int) -> None:
+    """Move the limit of the wallet's allowance; last in its transaction, since calls wait for this row."""
+    if amount:
+        Allowance.objects.filter(tenant_id=tenant_id, budget=None).update(limit=F("limit") + amount)
