@@ -1,0 +1,208 @@
+"""A chat-completion request as the gateway understands it: parsed, bounded and complete, from bytes."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from proxy import parameters
+from proxy.errors import BadRequest, excerpt
+from proxy.parameters import bad, wrong_type
+
+ROLES = frozenset({"system", "developer", "user", "assistant", "tool", "function"})
+PARTS = {
+    "text": "text",
+    "image_url": "image_url",
+    "input_audio": "input_audio",
+    "file": "file",
+    "refusal": "refusal",
+}
+IMAGE_TOKENS = 16_384
+"""What one linked image can cost at most: no provider bills more for a single picture."""
+
+_LONE_SURROGATE = re.compile(
+    rb"\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F][0-9a-fA-F]{2})"
+    rb"|(?<!\\u[dD][89abAB][0-9a-fA-F]{2})\\u[dD][c-fC-F][0-9a-fA-F]{2}"
+)
+
+
+@dataclass(slots=True)
+class ChatRequest:
+    """One request. ``body`` is what the client sent, checked; ``output_limit`` is None where the client gave none."""
+
+    model: str
+    body: dict[str, Any]
+    stream: bool
+    include_usage: bool
+    choices: int
+    output_limit: int | None
+    linked_images: int
+    size: int
+
+    def input_bound(self, context_window: int) -> int:
+        """The most prompt tokens this can be: a byte-level BPE token is at least one byte, a linked image has a cap."""
+        return min(self.size + self.linked_images * IMAGE_TOKENS, context_window)
+
+    def input_estimate(self) -> int:
+        """A likely number of prompt tokens, at four bytes each."""
+        return self.size // 4 + 1
+
+
+def parse(raw: bytes) -> ChatRequest:
+    """Bytes → request; raises BadRequest naming the parameter."""
+    body = parameters.check(decode(raw))
+    images = _check_messages(body["messages"])
+    stream = body.get("stream", False)
+    options = body.get("stream_options")
+    if options is not None and not stream:
+        raise bad("'stream_options' is only allowed when 'stream' is true.", "invalid_value", "stream_options")
+    if "top_logprobs" in body and not body.get("logprobs"):
+        raise bad("'top_logprobs' needs 'logprobs' to be true.", "invalid_value", "top_logprobs")
+    if "tools" in body:
+        _check_tools(body["tools"])
+    limits = [body[name] for name in ("max_completion_tokens", "max_tokens") if name in body]
+    return ChatRequest(
+        model=body["model"],
+        body=body,
+        stream=stream,
+        include_usage=bool(options and options.get("include_usage")),
+        choices=body.get("n", 1),
+        output_limit=min(limits) if limits else None,
+        linked_images=images,
+        size=len(raw),
+    )
+
+
+def decode(raw: bytes) -> dict[str, Any]:
+    """A JSON object; NaN, Infinity, over-deep nesting and anything else is BadRequest ``invalid_json``.
+
+    Lone surrogates, which JavaScript clients can send, become U+FFFD.
+    """
+    try:
+        body = orjson.loads(raw)
+    except ValueError as error:
+        try:
+            body = orjson.loads(_LONE_SURROGATE.sub(rb"\\ufffd", raw)) if b"\\u" in raw else None
+        except ValueError:
+            body = None
+        if body is None:
+            reason = "The body is empty." if not raw.strip() else f"The body is not valid JSON: {excerpt(error)}."
+            raise BadRequest(reason, "invalid_json") from None
+    if type(body) is not dict:
+        raise BadRequest("The body must be a JSON object.", "invalid_json")
+    return body
+
+
+def _check_messages(messages: list[Any]) -> int:
+    """Every message has a known role and content its role may have. Returns how many images are linked by URL."""
+    images = 0
+    called: set[str] = set()
+    for index, message in enumerate(messages):
+        if type(message) is not dict:
+            raise wrong_type(f"messages[{index}]", "an object", message)
+        role = message.get("role")
+        content = message.get("content")
+        if type(content) is str and (role == "user" or role == "system"):
+            continue
+        if role not in ROLES:
+            raise _bad_role(index, message)
+        if type(content) is list:
+            images += _check_parts(content, f"messages[{index}].content")
+        elif content is None and role not in ("assistant", "tool", "function"):
+            raise bad(
+                f"Missing required parameter: 'messages[{index}].content'.",
+                "missing_required_parameter",
+                f"messages[{index}].content",
+            )
+        elif content is not None and type(content) is not str:
+            raise wrong_type(f"messages[{index}].content", "a string or an array", content)
+        if role == "assistant":
+            called.update(_tool_call_ids(message, index))
+        elif role == "tool":
+            _check_tool_result(message, index, called)
+    return images
+
+
+def _bad_role(index: int, message: dict[str, Any]) -> BadRequest:
+    path = f"messages[{index}].role"
+    if "role" not in message:
+        return bad(f"Missing required parameter: '{path}'.", "missing_required_parameter", path)
+    if type(message["role"]) is not str:
+        return wrong_type(path, "a string", message["role"])
+    wanted = "'system', 'developer', 'user', 'assistant', 'tool', 'function'"
+    return bad(f"Invalid value: '{excerpt(message['role'])}'. Supported values are: {wanted}.", "invalid_value", path)
+
+
+def _check_parts(parts: list[Any], path: str) -> int:
+    """Content parts; returns how many are images given by URL."""
+    images = 0
+    for index, part in enumerate(parts):
+        if type(part) is not dict:
+            raise wrong_type(f"{path}[{index}]", "an object", part)
+        kind = part.get("type")
+        if kind not in PARTS:
+            raise bad(
+                f"Invalid value: '{excerpt(kind)}'. Supported values are: 'text', 'image_url', 'input_audio', 'file'.",
+                "invalid_value",
+                f"{path}[{index}].type",
+            )
+        if kind == "input_audio":
+            raise bad(f"Audio input {parameters.UNPRICED}.", "unsupported_parameter", f"{path}[{index}]")
+        if PARTS[kind] not in part:
+            name = f"{path}[{index}].{PARTS[kind]}"
+            raise bad(f"Missing required parameter: '{name}'.", "missing_required_parameter", name)
+        images += kind in ("image_url", "file")
+    return images
+
+
+def _tool_call_ids(message: dict[str, Any], index: int) -> list[str]:
+    """The ids of an assistant message's tool calls."""
+    calls = message.get("tool_calls")
+    if calls is None:
+        return []
+    if type(calls) is not list:
+        raise wrong_type(f"messages[{index}].tool_calls", "an array", calls)
+    ids = []
+    for place, call in enumerate(calls):
+        path = f"messages[{index}].tool_calls[{place}]"
+        if type(call) is not dict:
+            raise wrong_type(path, "an object", call)
+        if type(call.get("id")) is not str:
+            raise bad(f"Missing required parameter: '{path}.id'.", "missing_required_parameter", f"{path}.id")
+        ids.append(call["id"])
+    return ids
+
+
+def _check_tool_result(message: dict[str, Any], index: int, called: set[str]) -> None:
+    """A tool message answers a call that an earlier assistant message made."""
+    path = f"messages[{index}].tool_call_id"
+    identifier = message.get("tool_call_id")
+    if type(identifier) is not str:
+        raise bad(f"Missing required parameter: '{path}'.", "missing_required_parameter", path)
+    if identifier not in called:
+        raise bad(
+            f"'{path}' answers no tool call of an earlier assistant message: '{excerpt(identifier)}'.",
+            "invalid_value",
+            path,
+        )
+
+
+def _check_tools(tools: list[Any]) -> None:
+    """Function tools with a name; other kinds of tool run at the provider and would cost what nobody priced."""
+    for index, tool in enumerate(tools):
+        if type(tool) is not dict:
+            raise wrong_type(f"tools[{index}]", "an object", tool)
+        kind = tool.get("type")
+        if kind not in ("function", "custom"):
+            raise bad(
+                f"Invalid value: '{excerpt(kind)}'. Supported values are: 'function', 'custom'.",
+                "invalid_value",
+                f"tools[{index}].type",
+            )
+        definition = tool.get(kind)
+        if type(definition) is not dict or type(definition.get("name")) is not str:
+            path = f"tools[{index}].{kind}.name"
+            raise bad(f"Missing required parameter: '{path}'.", "missing_required_parameter", path)

@@ -1,0 +1,158 @@
+"""What the gateway knows, in memory: who may call, what is sold, where it goes. Immutable values; no I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from types import MappingProxyType
+from typing import Any
+
+from billing.pricing import PriceList
+
+NO_RULES: Mapping[str, Any] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class LimitName:
+    """How a refusal names an allowance: scope (tenant, project, api_key, wallet), window and when it resets."""
+
+    scope: str
+    name: str
+    resets_at: datetime | None
+    remedy: str
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A stretch of time in which one set of allowances applies: ``literal`` is it as a PostgreSQL array."""
+
+    start: datetime
+    end: datetime | None
+    literal: str
+    names: Mapping[int, LimitName]
+
+
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """The rates of one scope; ``scope`` and ``key`` name its buckets. None is no limit."""
+
+    scope: str
+    key: str
+    requests: int | None
+    tokens: int | None
+    concurrency: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class KeyGrant:
+    """What one API key may do. ``models`` holds names of models, aliases resolved; None is every model."""
+
+    tenant_id: int
+    project_id: int
+    api_key_id: int
+    public_id: str
+    expires_at: datetime | None
+    models: frozenset[str] | None
+    rates: tuple[Rates, ...]
+    spans: tuple[Span, ...]
+    book_id: int | None
+    drain: bool
+
+    def span_at(self, now: datetime) -> Span | None:
+        """The allowances that apply at ``now``; None when their windows have not been made: then refuse."""
+        for span in self.spans:
+            if span.start <= now and (span.end is None or now < span.end):
+                return span
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """An upstream as the gateway calls it. ``headers`` hold its credential; they never leave this process but to it."""
+
+    id: int
+    name: str
+    dialect: str
+    base_url: str
+    headers: tuple[tuple[str, str], ...] = field(repr=False)
+    rules: Mapping[str, Any]
+    connect_timeout_s: int
+    first_byte_timeout_s: int
+    idle_timeout_s: int
+    total_timeout_s: int
+    drain: bool | None
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One way to a model: the upstream, and the model's name there."""
+
+    id: int
+    target: Target
+    upstream_model: str
+    priority: int
+    weight: int
+
+
+@dataclass(frozen=True, slots=True)
+class ModelEntry:
+    """A model we sell: limits in tokens, routes by priority, price lists by book (None is the default book)."""
+
+    name: str
+    created: int
+    context_window: int
+    max_output_tokens: int
+    capabilities: Mapping[str, Any]
+    aliases: tuple[str, ...]
+    routes: tuple[Route, ...]
+    prices: Mapping[int | None, PriceList]
+
+    def price_list(self, book_id: int | None) -> PriceList | None:
+        """The tenant's own prices for this model where its book has them, else the default ones."""
+        own = self.prices.get(book_id) if book_id is not None else None
+        return own or self.prices.get(None)
+
+
+@dataclass(frozen=True, slots=True)
+class Catalog:
+    """Everything that is sold, by every name it has."""
+
+    models: Mapping[str, ModelEntry]
+    names: Mapping[str, str]
+
+    def find(self, name: str) -> ModelEntry | None:
+        """The model of a name or alias, exactly as written."""
+        entry = self.models.get(name)
+        if entry is None and (canonical := self.names.get(name)) is not None:
+            entry = self.models.get(canonical)
+        return entry
+
+
+EMPTY_CATALOG = Catalog(MappingProxyType({}), MappingProxyType({}))
+
+
+class Directory:
+    """The current snapshot. Only the loader replaces its parts; ``fresh`` is false until loaded, or out of touch."""
+
+    __slots__ = ("_by_tenant", "catalog", "fresh", "grants")
+
+    def __init__(self) -> None:
+        self.catalog = EMPTY_CATALOG
+        self.grants: dict[bytes, KeyGrant] = {}
+        self.fresh = False
+        self._by_tenant: dict[int, dict[bytes, KeyGrant]] = {}
+
+    def replace_tenant(self, tenant_id: int, grants: dict[bytes, KeyGrant]) -> dict[bytes, KeyGrant]:
+        """Swap in the grants of one tenant; returns those it had before."""
+        before = self._by_tenant.pop(tenant_id, {})
+        for digest in before.keys() - grants.keys():
+            self.grants.pop(digest, None)
+        self.grants.update(grants)
+        if grants:
+            self._by_tenant[tenant_id] = grants
+        return before
+
+    def tenants(self) -> list[int]:
+        """The tenants that have a working key."""
+        return list(self._by_tenant)
