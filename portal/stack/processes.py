@@ -5,6 +5,7 @@ On Linux a child is also told to stop when the thread that started it ends, so t
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import signal
@@ -14,6 +15,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from portal.environment import ROOT
 
@@ -39,7 +41,10 @@ class Account:
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """What to start. ``variables`` are added to our environment; ``stop_seconds`` pass before the child is killed."""
+    """What to start. ``variables`` are added to our environment; ``stop_seconds`` pass before the child is killed.
+
+    What it prints goes to ``log``, or its standard output to ``output``, a file nobody else can read.
+    """
 
     name: str
     arguments: Sequence[str]
@@ -48,6 +53,7 @@ class Command:
     account: Account | None = None
     stop_signal: signal.Signals = signal.SIGTERM
     stop_seconds: float = 10.0
+    output: Path | None = None
 
 
 class Child:
@@ -59,18 +65,22 @@ class Child:
         if command.log.exists() and command.log.stat().st_size > LOG_BYTES_KEPT:
             command.log.replace(command.log.with_suffix(".log.1"))
         account = command.account
-        with command.log.open("ab") as log:
+        with contextlib.ExitStack() as files:
+            log = files.enter_context(command.log.open("ab"))
+            output = log if command.output is None else files.enter_context(_open_private(command.output))
             self.log_start = log.tell()
             self.process = subprocess.Popen(
                 list(command.arguments),
                 cwd=ROOT if account is None else "/",
                 env={**os.environ, **(command.variables or {})},
                 stdin=subprocess.DEVNULL,
-                stdout=log,
+                stdout=output,
                 stderr=log,
                 start_new_session=True,
                 preexec_fn=_stop_with_parent(command.stop_signal),
-                **({} if account is None else {"user": account.uid, "group": account.gid, "extra_groups": []}),
+                user=None if account is None else account.uid,
+                group=None if account is None else account.gid,
+                extra_groups=None if account is None else [],
             )
 
     @property
@@ -91,18 +101,15 @@ class Child:
     def stop(self) -> None:
         """Ask it to stop, wait, and kill what is left of its group."""
         self.signal(self.command.stop_signal)
-        try:
+        with contextlib.suppress(subprocess.TimeoutExpired):
             self.process.wait(self.command.stop_seconds)
-        except subprocess.TimeoutExpired:
-            pass
         self.kill()
 
     def kill(self) -> None:
         """SIGKILL for the whole group."""
-        try:
+        # The group may be empty, or its number belong to somebody else by now.
+        with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.process.pid, signal.SIGKILL)
-        except (ProcessLookupError, PermissionError):
-            pass  # the group is empty, or its number belongs to somebody else by now
         self.process.wait()
 
     def tail(self) -> str:
@@ -146,6 +153,11 @@ def run(command: Command, check: Callable[[], None] = never, *, seconds: float =
         child.stop()
     if child.process.returncode:
         raise child.problem(f"failed with code {child.process.returncode}")
+
+
+def _open_private(path: Path) -> BinaryIO:
+    path.unlink(missing_ok=True)
+    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb")
 
 
 def _stop_with_parent(number: signal.Signals) -> Callable[[], None] | None:
