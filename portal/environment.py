@@ -110,3 +110,8 @@ def _stored_secrets(path: Path) -> dict[str, str]:
 def words(name: str) -> list[str]:
     """A comma-separated list from the environment, empty when unset."""
     return [word.strip() for word in os.environ.get(name, "").split(",") if word.strip()]
+
+
+def variable(name: str) -> str:
+    """A variable that a person named, such as ``OPENAI_API_KEY``; empty when unset."""
+    return os.environ.get(name, "").strip()

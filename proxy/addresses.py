@@ -18,6 +18,10 @@ class AddressProblem(Exception):
     """A base URL that must not be called; the message says why, in plain words."""
 
 
+class Unresolvable(AddressProblem):
+    """A name without an address from here. It may have one later, and is checked again whenever it is connected to."""
+
+
 def check(url: str, *, allow_private: bool, sandbox_url: str = "", resolver: Resolver | None = None) -> None:
     """Refuse a base URL that is malformed, not https, carries userinfo, or leads to a private address.
 
@@ -31,7 +35,7 @@ def check(url: str, *, allow_private: bool, sandbox_url: str = "", resolver: Res
         return
     addresses = list((resolver or resolve)(host, port))
     if not addresses:
-        raise AddressProblem(f"{host} has no address.")
+        raise Unresolvable(f"{host} has no address.")
     refuse_private(host, addresses)
 
 
@@ -52,7 +56,7 @@ def resolve(host: str, port: int) -> list[str]:
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError):
-        raise AddressProblem(f"{host} cannot be resolved.") from None
+        raise Unresolvable(f"{host} cannot be resolved from here.") from None
     return sorted({str(entry[4][0]) for entry in found})
 
 

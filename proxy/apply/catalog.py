@@ -1,0 +1,208 @@
+"""Applying upstreams, models, aliases, routes and prices."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from billing import catalog
+from billing.meters import TOKEN_CLASSES
+from billing.models import Price
+from billing.money import PICO_PER_USD, usd
+from billing.pricing import PriceVersion, PricingProblem, with_inherited
+from portal import environment
+from proxy import upstreams
+from proxy.addresses import AddressProblem, Unresolvable
+from proxy.apply.changes import Changes, assign
+from proxy.apply.document import ModelPart, PricePart, RoutePart, UpstreamPart
+from proxy.credentials import CredentialProblem
+from proxy.dialects import DIALECTS
+from proxy.models import Model, ModelAlias, Route, Upstream
+
+
+def apply_upstream(part: UpstreamPart, changes: Changes, *, sandbox_url: str = "") -> None:
+    """Make or change one upstream. The address is checked; a new one forgets the credential."""
+    title = f"[[upstreams]] {part.name}"
+    upstream = Upstream.objects.filter(name=part.name).first()
+    made = upstream is None
+    if upstream is None:
+        if part.base_url is None:
+            raise changes.problem(title, "base_url", "is missing")
+        upstream = Upstream(name=part.name)
+    told = assign(upstream, _dialect(part, title, changes) | part.settings)
+    if part.base_url is not None and part.base_url != upstream.base_url:
+        _check_address(part.base_url, title, changes, sandbox_url)
+        told.append(f"base_url {upstream.base_url} → {part.base_url}")
+        if upstreams.change_base_url(upstream, part.base_url):
+            told.append("credential forgotten, because the address changed")
+    if made:
+        upstream.save(force_insert=True)
+        changes.made(f"upstream {part.name}")
+    elif told:
+        upstream.save()
+        changes.changed(f"upstream {part.name}", ", ".join(told))
+    _apply_credential(upstream, part, title, changes)
+
+
+def apply_model(part: ModelPart, changes: Changes) -> None:
+    """Make or change one model; its aliases and routes come later, when every model is there."""
+    title = f"[[models]] {part.name}"
+    model = Model.objects.filter(name=part.name).first()
+    if model is None:
+        for field in ("context_window", "max_output_tokens"):
+            if field not in part.settings:
+                raise changes.problem(title, field, "is missing")
+        if ModelAlias.objects.filter(name=part.name).exists():
+            raise changes.problem(title, "name", "is an alias of another model")
+        Model.objects.create(name=part.name, **part.settings)
+        changes.made(f"model {part.name}")
+    elif told := assign(model, part.settings):
+        model.save()
+        changes.changed(f"model {part.name}", ", ".join(told))
+
+
+def apply_aliases(parts: tuple[ModelPart, ...], changes: Changes) -> None:
+    """Give every model in the document that lists aliases exactly those. Removals come first, so names can move."""
+    listed = [(Model.objects.get(name=part.name), part) for part in parts if part.aliases is not None]
+    for model, part in listed:
+        for alias in model.aliases.exclude(name__in=part.aliases or ()).order_by("name"):
+            alias.delete()
+            changes.removed(f"alias {alias.name} of {model.name}")
+    for model, part in listed:
+        for name in part.aliases or ():
+            _add_alias(model, name, changes)
+
+
+def apply_routes(part: ModelPart, changes: Changes) -> None:
+    """Give a model that lists routes exactly those."""
+    if part.routes is None:
+        return
+    model = Model.objects.get(name=part.name)
+    title = f"[[models]] {part.name}: routes"
+    kept = [_apply_route(model, route, title, changes) for route in part.routes]
+    for route in model.routes.exclude(pk__in=kept).select_related("upstream").order_by("pk"):
+        changes.removed(f"route {route}")
+        route.delete()
+
+
+def apply_price(part: ModelPart, changes: Changes, *, now: datetime) -> None:
+    """Publish a new price version in the default book where the numbers differ from those in force."""
+    book = catalog.default_book()
+    if part.price is None:
+        if not Price.objects.filter(book=book, model=part.name).exists():
+            changes.noted(f"model {part.name} has no price: calls to it are refused")
+        return
+    title = f"[[models]] {part.name}: price"
+    moment = max(part.price.effective_from or now, now)
+    before = catalog.price_list_for(tenant_id=0, model=part.name).at(moment)
+    wanted = _complete(part.price, title, changes)
+    if before is not None and all(getattr(before, name) == number for name, number in wanted.items()):
+        return
+    try:
+        catalog.publish(
+            book=book,
+            model=part.name,
+            prices=part.price.prices,
+            effective_from=part.price.effective_from or now,
+            now=now,
+        )
+    except catalog.PriceProblem as problem:
+        raise changes.problem(title, "", problem) from None
+    _tell_price(part, before, wanted, moment, changes)
+
+
+def _tell_price(
+    part: ModelPart, before: PriceVersion | None, wanted: dict[str, int | None], moment: datetime, changes: Changes
+) -> None:
+    since = f"from {moment:%Y-%m-%d %H:%M:%S} UTC"
+    if before is None:
+        prices = part.price.prices if part.price else {}
+        told = ", ".join(f"{name} {_shown(name, number)}" for name, number in prices.items())
+        changes.made(f"price {part.name}: {told} {since}")
+        return
+    differences = [
+        f"{name} {_shown(name, getattr(before, name))} → {_shown(name, number)}"
+        for name, number in wanted.items()
+        if getattr(before, name) != number
+    ]
+    changes.changed(f"price {part.name}", f"{', '.join(differences)} {since}")
+
+
+def _complete(part: PricePart, title: str, changes: Changes) -> dict[str, int | None]:
+    """Every number of the price, as publishing it will complete them."""
+    try:
+        classes, _ = with_inherited({name: n for name, n in part.prices.items() if name in TOKEN_CLASSES})
+    except PricingProblem as problem:
+        raise changes.problem(title, "", problem) from None
+    return {
+        **classes,
+        "per_request": part.prices.get("per_request", 0),
+        "per_web_search": part.prices.get("per_web_search"),
+        "per_image": part.prices.get("per_image"),
+    }
+
+
+def _shown(name: str, number: int | None) -> str:
+    """A token price as USD per 1M, a surcharge as USD."""
+    if number is None:
+        return "none"
+    return usd(number * (PICO_PER_USD // 10**6) if name in TOKEN_CLASSES else number)
+
+
+def _dialect(part: UpstreamPart, title: str, changes: Changes) -> dict[str, str]:
+    if part.dialect is None:
+        return {}
+    if part.dialect not in DIALECTS:
+        raise changes.problem(title, "dialect", f"must be one of {', '.join(sorted(DIALECTS))}")
+    return {"dialect": part.dialect}
+
+
+def _check_address(base_url: str, title: str, changes: Changes, sandbox_url: str) -> None:
+    try:
+        upstreams.check_address(base_url, sandbox_url=sandbox_url)
+    except Unresolvable as problem:
+        changes.noted(f"{title}: base_url: {problem}")
+    except AddressProblem as problem:
+        raise changes.problem(title, "base_url", problem) from None
+
+
+def _apply_credential(upstream: Upstream, part: UpstreamPart, title: str, changes: Changes) -> None:
+    secret, field = part.api_key, "api_key"
+    if part.api_key_env is not None:
+        field = "api_key_env"
+        secret = environment.variable(part.api_key_env)
+        if not secret:
+            raise changes.problem(title, field, f"{part.api_key_env} is not set in the environment")
+    if secret is None:
+        return
+    try:
+        if upstreams.set_credential(upstream=upstream, secret=secret):
+            changes.made(f"credential of {upstream.name}")
+    except CredentialProblem as problem:
+        raise changes.problem(title, field, problem) from None
+
+
+def _add_alias(model: Model, name: str, changes: Changes) -> None:
+    title = f"[[models]] {model.name}"
+    if Model.objects.filter(name=name).exists():
+        raise changes.problem(title, "aliases", f"{name} is the name of a model")
+    alias, made = ModelAlias.objects.select_related("model").get_or_create(name=name, defaults={"model": model})
+    if alias.model_id != model.pk:
+        raise changes.problem(title, "aliases", f"{name} is an alias of {alias.model.name}")
+    if made:
+        changes.made(f"alias {name} of {model.name}")
+
+
+def _apply_route(model: Model, part: RoutePart, title: str, changes: Changes) -> int:
+    upstream = Upstream.objects.filter(name=part.upstream).first()
+    if upstream is None:
+        raise changes.problem(title, "upstream", f"there is no upstream {part.upstream}")
+    wanted = {"priority": part.priority, "weight": part.weight, "is_active": True}
+    route, made = Route.objects.get_or_create(
+        model=model, upstream=upstream, upstream_model=part.model, defaults=wanted
+    )
+    if made:
+        changes.made(f"route {route}")
+    elif told := assign(route, wanted):
+        route.save()
+        changes.changed(f"route {route}", ", ".join(told))
+    return route.pk

@@ -1,0 +1,68 @@
+"""What a fresh installation sells: the sandbox's models, and real ones where the environment holds a key."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+
+from portal import environment
+from proxy.apply import run
+from proxy.apply.document import Document, ModelPart, PricePart, RoutePart, UpstreamPart, parse
+from proxy.models import Model, ModelAlias, Upstream
+from proxy.sandbox.behaviour import DEFAULTS
+
+SEEDS = Path(__file__).resolve().parent.parent / "seeds"
+PROVIDERS = {"openai": "OPENAI_API_KEY", "anthropic": "ANTHROPIC_API_KEY", "gemini": "GEMINI_API_KEY"}
+SANDBOX = "sandbox"
+FIRST_MODEL = "sandbox/echo"
+#: The sandbox costs what a small model costs: 0.15, 0.075 and 0.60 USD per 1M tokens.
+SANDBOX_PRICE = PricePart({"input": 150_000, "cache_read": 75_000, "output": 600_000}, None)
+ALIASES = {FIRST_MODEL: ("echo", "sandbox/echo@1")}
+PACED = "sandbox/paced-200x10"
+
+
+def offer(*, sandbox_url: str, now: datetime) -> list[str]:
+    """Add what is missing and keep what is there, prices above all; only the sandbox's address follows its process.
+
+    Returns what changed, as ``apply`` tells it.
+    """
+    lines = run.apply(_missing(_sandbox(sandbox_url), keep_upstream=SANDBOX), now=now, sandbox_url=sandbox_url)
+    for name, variable in PROVIDERS.items():
+        if environment.variable(variable):
+            document = parse((SEEDS / f"{name}.toml").read_text(encoding="utf-8"), f"{name}.toml")
+            lines += run.apply(_missing(document), now=now)
+    return lines
+
+
+def _sandbox(url: str) -> Document:
+    base = url.rstrip("/").removesuffix("/v1") + "/v1"
+    upstream = UpstreamPart(SANDBOX, "openai", base, None, None, {})
+    names = [f"sandbox/{kind}" for kind in DEFAULTS]
+    models = tuple(
+        ModelPart(
+            name=name,
+            settings={"context_window": 128_000, "max_output_tokens": 16_384},
+            aliases=ALIASES.get(name, ()),
+            routes=(RoutePart(SANDBOX, name, 1, 1),),
+            price=SANDBOX_PRICE,
+        )
+        for name in [*names, PACED]
+    )
+    return Document("sandbox", upstreams=(upstream,), models=models)
+
+
+def _missing(document: Document, keep_upstream: str = "") -> Document:
+    """The parts that are not there yet: a later start must not undo what the operator changed since."""
+    upstreams = set(Upstream.objects.values_list("name", flat=True))
+    models = set(Model.objects.values_list("name", flat=True))
+    names = models | set(ModelAlias.objects.values_list("name", flat=True))
+    return replace(
+        document,
+        upstreams=tuple(u for u in document.upstreams if u.name not in upstreams or u.name == keep_upstream),
+        models=tuple(
+            replace(model, aliases=tuple(alias for alias in model.aliases or () if alias not in names))
+            for model in document.models
+            if model.name not in names
+        ),
+    )
