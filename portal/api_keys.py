@@ -58,6 +58,8 @@ def issue(*, project: Project, name: str, limits: KeyLimits, actor: User | None,
     _check_name(name)
     _check_limits(limits, now=now)
     with transaction.atomic():
+        if not project.tenant.is_active:
+            raise KeyProblem("This organisation is disabled.")
         if not project.is_active:
             raise KeyProblem("This project is closed.")
         issued = _make(
