@@ -120,15 +120,16 @@ class Receipt:
     adjustment: UsageAdjustment | None
 
 
-def totals(*, tenant_id: int, start: datetime, end: datetime) -> Totals:
-    """Everything a tenant used in ``[start, end)``."""
-    return _totals(_rollups(tenant_id, start, end).aggregate(**SUMS))
+def totals(*, tenant_id: int, start: datetime, end: datetime, **only: str | int) -> Totals:
+    """Everything a tenant used in ``[start, end)``. ``only`` narrows by ``model``, ``project_id`` or ``api_key_id``."""
+    return _totals(_rollups(tenant_id, start, end).filter(**only).aggregate(**SUMS))
 
 
-def usage_by(*, tenant_id: int, dimension: str, start: datetime, end: datetime) -> list[Slice]:
-    """Usage per ``model``, ``project`` or ``api_key`` (ids) in ``[start, end)``, dearest first."""
+def usage_by(*, tenant_id: int, dimension: str, start: datetime, end: datetime, **only: str | int) -> list[Slice]:
+    """Usage per ``model``, ``project`` or ``api_key`` (ids) in ``[start, end)``, dearest first; ``only`` as totals."""
     column = DIMENSIONS[dimension]
-    rows = _rollups(tenant_id, start, end).values(column).annotate(**SUMS).order_by("-total_cost", column)
+    found = _rollups(tenant_id, start, end).filter(**only)
+    rows = found.values(column).annotate(**SUMS).order_by("-total_cost", column)
     return [Slice(row[column], _totals(row)) for row in rows]
 
 
