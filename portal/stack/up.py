@@ -55,6 +55,28 @@ def options() -> Options:
     )
 
 
+def gateway_arguments(options: Options) -> list[str]:
+    """How granian serves the gateway and the web pages."""
+    arguments = ["proxy.asgi:application", "--interface", "asgi", "--loop", "uvloop", "--http", "1", "--no-ws"]
+    arguments += ["--host", options.bind, "--port", str(options.port), "--workers", str(options.workers)]
+    arguments += ["--backlog", str(BACKLOG), "--backpressure", str(STREAMS_PER_WORKER)]
+    arguments += ["--http1-header-read-timeout", str(HEADER_MILLISECONDS), "--workers-kill-timeout", str(DRAIN_SECONDS)]
+    return [*arguments, "--respawn-failed-workers", "--respawn-interval", "1"]
+
+
+def healthy(options: Options) -> bool:
+    """Whether the web server answers that it is ready."""
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(options.bind, options.bind)  # noqa: S104
+    connection = http.client.HTTPConnection(host, options.port, timeout=5)
+    try:
+        connection.request("GET", "/healthz")
+        return connection.getresponse().status == 200
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
+
+
 class Stack:
     """The services of one home, in the order they need each other."""
 
@@ -75,7 +97,8 @@ class Stack:
         self._start_jobs()
         gateway = self._start_gateway()
         timed("Demo data", lambda: self._seed(sandbox_url))
-        timed("Gateway", lambda: gateway.wait_until(self._healthy, self.supervisor.check, seconds=READY_SECONDS))
+        check = self.supervisor.check
+        timed("Gateway", lambda: gateway.wait_until(lambda: healthy(self.options), check, seconds=READY_SECONDS))
         demo: dict[str, Any] = json.loads(self.home.demo.read_text())
         return demo
 
@@ -149,29 +172,8 @@ class Stack:
         self._start("celery", "celery", arguments, variables={**self.variables, "TOLLGATE_ROLE": "operator"})
 
     def _start_gateway(self) -> Child:
-        chosen = self.options
-        arguments = ["proxy.asgi:application", "--interface", "asgi", "--loop", "uvloop", "--http", "1", "--no-ws"]
-        arguments += ["--host", chosen.bind, "--port", str(chosen.port), "--workers", str(chosen.workers)]
-        arguments += ["--backlog", str(BACKLOG), "--backpressure", str(STREAMS_PER_WORKER)]
-        arguments += [
-            "--http1-header-read-timeout",
-            str(HEADER_MILLISECONDS),
-            "--workers-kill-timeout",
-            str(DRAIN_SECONDS),
-        ]
-        arguments += ["--respawn-failed-workers", "--respawn-interval", "1"]
+        arguments = gateway_arguments(self.options)
         return self._start("gateway", "granian", arguments, stop_seconds=DRAIN_SECONDS + 5)
-
-    def _healthy(self) -> bool:
-        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.options.bind, self.options.bind)  # noqa: S104
-        connection = http.client.HTTPConnection(host, self.options.port, timeout=5)
-        try:
-            connection.request("GET", "/healthz")
-            return connection.getresponse().status == 200
-        except (OSError, http.client.HTTPException):
-            return False
-        finally:
-            connection.close()
 
 
 def timed(what: str, work: Callable[[], None]) -> None:
