@@ -191,6 +191,26 @@ class Quota(models.Model):
         return f"quota of {self.api_key or self.project or self.tenant}"
 
 
+class ApiToken(models.Model):
+    """A member's credential for the management API, good for one tenant in the member's role. Only its HMAC is kept.
+
+    It ends with the membership.
+    """
+
+    tenant = models.ForeignKey(Tenant, on_delete=models.PROTECT, related_name="+")
+    membership = models.ForeignKey(Membership, on_delete=models.CASCADE, related_name="api_tokens")
+    name = models.CharField(max_length=100)
+    digest = models.BinaryField(max_length=32, unique=True)
+    last_four = models.CharField(max_length=4)
+    created_at = models.DateTimeField(default=now)
+    expires_at = models.DateTimeField(null=True, blank=True)
+    revoked_at = models.DateTimeField(null=True, blank=True)
+    last_used_at = models.DateTimeField(null=True, blank=True)
+
+    def __str__(self) -> str:
+        return f"{self.name} …{self.last_four}"
+
+
 class AuditEntry(models.Model):
     """Who did what with privilege, written in the transaction of the act. Never changed."""
 

@@ -25,7 +25,7 @@ def change_base_url(upstream: Upstream, base_url: str) -> int:
     A credential is for the host it was entered for: kept over a change of address, it would be sent to a stranger.
     """
     upstream.base_url = base_url
-    if upstream.pk is None:
+    if upstream._state.adding:
         return 0
     return upstream.credentials.all().delete()[0]
 
@@ -57,7 +57,7 @@ def secret_of(upstream: Upstream) -> str | None:
 
 def _open(stored: Credential) -> str:
     return credentials.open(
-        master_key=settings.MASTER_KEY, upstream_id=stored.upstream_id, name=stored.name, sealed=stored.sealed
+        master_key=settings.MASTER_KEY, upstream_id=stored.upstream_id, name=stored.name, sealed=bytes(stored.sealed)
     )
 
 

@@ -37,23 +37,27 @@ class Fields:
         if value is _MISSING:
             return None
         if not isinstance(value, str):
-            return self.wrong(name, "must be a text in quotes")
+            self.wrong(name, "must be a text in quotes")
+            return None
         if not 0 < len(value) <= most or not value.replace("\n", "").isprintable():
-            return self.wrong(name, f"must have 1 to {most} printable characters")
+            self.wrong(name, f"must have 1 to {most} printable characters")
+            return None
         return value
 
     def matching(self, name: str, pattern: re.Pattern[str], message: str, *, required: bool = False) -> str | None:
         """A text of a shape."""
         value = self.text(name, required=required)
         if value is not None and not pattern.search(value):
-            return self.wrong(name, message)
+            self.wrong(name, message)
+            return None
         return value
 
     def choice(self, name: str, choices: tuple[str, ...], *, required: bool = False) -> str | None:
         """One of some texts."""
         value = self.text(name, required=required)
         if value is not None and value not in choices:
-            return self.wrong(name, f"must be one of {', '.join(choices)}")
+            self.wrong(name, f"must be one of {', '.join(choices)}")
+            return None
         return value
 
     def whole(self, name: str, *, least: int, most: int, required: bool = False) -> int | None:
@@ -62,7 +66,8 @@ class Fields:
         if value is _MISSING:
             return None
         if type(value) is not int or not least <= value <= most:
-            return self.wrong(name, f"must be a whole number from {least} to {most}")
+            self.wrong(name, f"must be a whole number from {least} to {most}")
+            return None
         return value
 
     def flag(self, name: str) -> bool | None:
@@ -71,7 +76,8 @@ class Fields:
         if value is _MISSING:
             return None
         if not isinstance(value, bool):
-            return self.wrong(name, "must be true or false")
+            self.wrong(name, "must be true or false")
+            return None
         return value
 
     def usd(self, name: str, *, required: bool = False) -> int | None:
@@ -88,7 +94,8 @@ class Fields:
         if value is _MISSING:
             return None
         if not isinstance(value, datetime) or value.tzinfo is None:
-            return self.wrong(name, "must be a time with its offset, such as 2026-12-01T00:00:00Z")
+            self.wrong(name, "must be a time with its offset, such as 2026-12-01T00:00:00Z")
+            return None
         return value
 
     def texts(self, name: str, pattern: re.Pattern[str], message: str) -> tuple[str, ...] | None:
@@ -97,12 +104,15 @@ class Fields:
         if value is _MISSING:
             return None
         if not isinstance(value, list) or not all(isinstance(one, str) for one in value):
-            return self.wrong(name, "must be a list of texts")
+            self.wrong(name, "must be a list of texts")
+            return None
         for one in value:
             if not pattern.search(one):
-                return self.wrong(name, f"{one[:64]!r}: {message}")
+                self.wrong(name, f"{one[:64]!r}: {message}")
+                return None
         if len(set(value)) < len(value):
-            return self.wrong(name, "names something twice")
+            self.wrong(name, "names something twice")
+            return None
         return tuple(value)
 
     def table(self, name: str) -> dict[str, Any] | None:
@@ -111,7 +121,8 @@ class Fields:
         if value is _MISSING:
             return None
         if not isinstance(value, dict):
-            return self.wrong(name, "must be a table")
+            self.wrong(name, "must be a table")
+            return None
         return value
 
     def tables(self, name: str) -> list[dict[str, Any]] | None:
@@ -120,7 +131,8 @@ class Fields:
         if value is _MISSING:
             return None
         if not isinstance(value, list) or not all(isinstance(one, dict) for one in value):
-            return self.wrong(name, "must be a list of tables")
+            self.wrong(name, "must be a list of tables")
+            return None
         return value
 
     def finish(self) -> None:
@@ -137,11 +149,13 @@ class Fields:
         if value is _MISSING:
             return None
         if not isinstance(value, str):
-            return self.wrong(name, 'must be an amount in quotes, such as "0.15": a bare number would be rounded')
+            self.wrong(name, 'must be an amount in quotes, such as "0.15": a bare number would be rounded')
+            return None
         try:
             return parse_price(value) if per_million else parse_usd(value)
         except MoneyProblem as error:
-            return self.wrong(name, str(error))
+            self.wrong(name, str(error))
+            return None
 
     def _take(self, name: str, *, required: bool = False) -> Any:
         value = self._left.pop(name, _MISSING)
