@@ -234,10 +234,29 @@ def invoices(*, tenant_id: int) -> QuerySet[Invoice]:
     return Invoice.objects.filter(tenant_id=tenant_id).order_by("-period_start_at", "-id")
 
 
+def has_uninvoiced(*, tenant_id: int, until: datetime) -> bool:
+    """Whether usage admitted before a moment is settled and on no invoice, or on a draft only."""
+    with connection.cursor() as cursor:
+        cursor.execute(UNINVOICED, {"tenant": tenant_id, "until": until})
+        return bool(cursor.fetchone()[0])
+
+
 def first_id(moment: datetime) -> UUID:
     """The smallest event id of a moment: UUIDv7 begins with milliseconds. The same as uuid_floor in SQL."""
     seconds = int(moment.replace(microsecond=0).timestamp())
     return UUID(int=(seconds * 1000 + moment.microsecond // 1000) << 80)
+
+
+UNINVOICED = """
+SELECT EXISTS (SELECT FROM billing_usageevent WHERE tenant_id = %(tenant)s AND state = 'settled'
+        AND transfer_id IS NULL AND id < uuid_floor(%(until)s))
+    OR EXISTS (SELECT FROM billing_usageadjustment WHERE tenant_id = %(tenant)s
+        AND transfer_id IS NULL AND opened_at < %(until)s)
+    OR EXISTS (SELECT FROM billing_transfer t WHERE t.tenant_id = %(tenant)s AND t.kind IN ('usage', 'adjustment')
+        AND t.effective_at < %(until)s AND NOT EXISTS (
+            SELECT FROM billing_invoicedtransfer x JOIN billing_invoice i ON i.id = x.invoice_id
+            WHERE x.transfer_id = t.id AND i.status <> 'draft'))
+"""
 
 
 def _rollups(tenant_id: int, start: datetime, end: datetime) -> QuerySet[UsageRollup]:

@@ -1,0 +1,258 @@
+"""Whether the books balance: the same sums four ways, by SQL that shares nothing with what writes them.
+
+Each check is one statement, so that it sees one moment, and returns a row for each difference.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from django.db import connection
+
+OVERDUE_S = 60
+"""How long an open call may be without a living owner, or past its deadline, before it counts as lost."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sums:
+    """Picodollars of one tenant, month and currency: events, roll-ups, ledger, invoices (each with what is to come)."""
+
+    tenant_id: int
+    period: str
+    currency: str
+    a_events: int
+    b_rollups: int
+    c_ledger: int
+    d_invoices: int
+
+    @property
+    def agree(self) -> bool:
+        """A = B = C = D, to the last pico."""
+        return self.a_events == self.b_rollups == self.c_ledger == self.d_invoices
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One thing that does not add up: what was checked, of whom, what it should be and what it is."""
+
+    check: str
+    tenant_id: int
+    what: str
+    expected: str
+    found: str
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """The sums and every difference found."""
+
+    sums: tuple[Sums, ...]
+    differences: tuple[Difference, ...]
+
+    @property
+    def balanced(self) -> bool:
+        """Whether nothing differs."""
+        return not self.differences
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values for ``--json``; picodollars are texts."""
+        amounts = ("a_events", "b_rollups", "c_ledger", "d_invoices")
+        sums = [{**asdict(row), **{name: str(getattr(row, name)) for name in amounts}} for row in self.sums]
+        return {
+            "balanced": self.balanced,
+            "sums": sums,
+            "differences": [asdict(difference) for difference in self.differences],
+        }
+
+
+def check(*, tenant_id: int | None = None) -> Report:
+    """Check one tenant's books, or everyone's. Reads every event; run it as the operator."""
+    sums = _sums(tenant_id)
+    differences = [
+        Difference("A = B = C = D", row.tenant_id, row.period, f"A {row.a_events}",
+                   f"B {row.b_rollups}, C {row.c_ledger}, D {row.d_invoices}")
+        for row in sums
+        if not row.agree
+    ]  # fmt: skip
+    for name, query in CHECKS.items():
+        differences += [Difference(name, tenant, *map(str, rest)) for tenant, *rest in _rows(query, tenant_id)]
+    return Report(tuple(sums), tuple(differences))
+
+
+def _sums(tenant_id: int | None) -> list[Sums]:
+    return [
+        Sums(tenant, period, currency, *(int(amount) for amount in amounts))
+        for tenant, period, currency, *amounts in _rows(SUMS, tenant_id)
+    ]
+
+
+def _rows(query: str, tenant_id: int | None) -> list[tuple[Any, ...]]:
+    with connection.cursor() as cursor:
+        cursor.execute(query, {"tenant": tenant_id, "overdue": OVERDUE_S})
+        found: list[tuple[Any, ...]] = cursor.fetchall()
+        return found
+
+
+def _mine(column: str) -> str:
+    return f"(%(tenant)s::bigint IS NULL OR {column} = %(tenant)s)"
+
+
+def _month(column: str) -> str:
+    """The month of a moment in the tenant's zone; one for all where invoices were made under another zone."""
+    return f"CASE WHEN z.moved THEN 'all' ELSE to_char({column} AT TIME ZONE z.timezone, 'YYYY-MM') END"
+
+
+ZONES = f"""
+zones AS MATERIALIZED (
+    SELECT t.id, t.timezone, EXISTS (
+        SELECT FROM billing_invoice i WHERE i.tenant_id = t.id AND i.timezone <> t.timezone) AS moved
+    FROM portal_tenant t WHERE {_mine("t.id")}
+)"""
+
+SUMS = f"""
+WITH {ZONES}, events AS MATERIALIZED (
+    SELECT e.tenant_id, {_month("e.opened_at")} AS period, e.cost, e.transfer_id IS NULL AS unposted
+    FROM billing_usageevent e JOIN zones z ON z.id = e.tenant_id WHERE e.state = 'settled'
+    UNION ALL
+    SELECT a.tenant_id, {_month("a.opened_at")}, a.cost, a.transfer_id IS NULL
+    FROM billing_usageadjustment a JOIN zones z ON z.id = a.tenant_id
+), posted AS MATERIALIZED (
+    SELECT e.tenant_id, {_month("t.effective_at")} AS period, e.currency, e.amount, i.transfer_id IS NULL AS uninvoiced
+    FROM billing_transfer t JOIN zones z ON z.id = t.tenant_id
+    JOIN billing_ledgerentry e ON e.transfer_id = t.id
+    JOIN billing_ledgeraccount k ON k.id = e.account_id AND k.tenant_id = t.tenant_id
+    LEFT JOIN billing_invoicedtransfer i ON i.transfer_id = t.id
+    WHERE t.kind IN ('usage', 'adjustment')
+), parts (tenant_id, period, currency, a, b, c, d) AS (
+    SELECT tenant_id, period, 'USD', cost, 0, 0, 0 FROM events
+    UNION ALL SELECT tenant_id, period, 'USD', 0, cost, cost, cost FROM events WHERE unposted
+    UNION ALL SELECT r.tenant_id, {_month("r.bucket_at")}, 'USD', 0, r.cost, 0, 0
+        FROM billing_usagerollup r JOIN zones z ON z.id = r.tenant_id
+    UNION ALL SELECT tenant_id, period, currency, 0, 0, amount, CASE WHEN uninvoiced THEN amount ELSE 0 END FROM posted
+    UNION ALL SELECT l.tenant_id, CASE WHEN z.moved THEN 'all' ELSE l.period_label END, i.currency, 0, 0, 0, l.exact
+        FROM billing_invoiceline l JOIN billing_invoice i ON i.id = l.invoice_id JOIN zones z ON z.id = l.tenant_id
+)
+SELECT tenant_id, period, currency, sum(a), sum(b), sum(c), sum(d) FROM parts GROUP BY 1, 2, 3 ORDER BY 1, 2, 3
+"""
+
+CHECKS = {
+    "open holds = held": f"""
+        WITH holds AS (
+            SELECT x.id, sum(e.hold) AS held FROM billing_usageevent e, unnest(e.allowances) x (id)
+            WHERE e.state = 'open' AND {_mine("e.tenant_id")} GROUP BY x.id)
+        SELECT a.tenant_id, 'allowance ' || a.id, coalesce(h.held, 0), a.held
+        FROM billing_allowance a LEFT JOIN holds h USING (id)
+        WHERE {_mine("a.tenant_id")} AND coalesce(h.held, 0) <> a.held""",
+    "spent = costs + rounding": f"""
+        WITH costs AS (
+            SELECT x.id, sum(c.cost) AS spent FROM (
+                SELECT e.allowances, e.cost FROM billing_usageevent e WHERE e.cost <> 0 AND {_mine("e.tenant_id")}
+                UNION ALL
+                SELECT e.allowances, d.cost FROM billing_usageadjustment d
+                JOIN billing_usageevent e ON e.tenant_id = d.tenant_id AND e.id = d.event_id
+                WHERE {_mine("d.tenant_id")}) c, unnest(c.allowances) x (id) GROUP BY x.id
+        ), roundings AS (
+            SELECT e.tenant_id, -sum(e.amount) AS amount FROM billing_ledgerentry e
+            JOIN billing_ledgeraccount k ON k.id = e.account_id AND k.kind = 'rounding'
+            WHERE {_mine("e.tenant_id")} GROUP BY e.tenant_id)
+        SELECT a.tenant_id, 'allowance ' || a.id,
+            coalesce(c.spent, 0) + CASE WHEN a.budget_id IS NULL THEN coalesce(r.amount, 0) ELSE 0 END, a.spent
+        FROM billing_allowance a LEFT JOIN costs c USING (id) LEFT JOIN roundings r ON r.tenant_id = a.tenant_id
+        WHERE {_mine("a.tenant_id")} AND a.spent <>
+            coalesce(c.spent, 0) + CASE WHEN a.budget_id IS NULL THEN coalesce(r.amount, 0) ELSE 0 END""",
+    "wallet limit = credit limit + credits": f"""
+        WITH credits AS (
+            SELECT e.tenant_id, -sum(e.amount) AS amount FROM billing_transfer t
+            JOIN billing_ledgerentry e ON e.transfer_id = t.id
+            JOIN billing_ledgeraccount k ON k.id = e.account_id AND k.tenant_id IS NOT NULL
+            WHERE t.kind IN ('top_up', 'payment', 'reversal') GROUP BY e.tenant_id)
+        SELECT w.tenant_id, 'wallet', w.credit_limit + coalesce(c.amount, 0), coalesce(a."limit", -1)
+        FROM billing_wallet w LEFT JOIN credits c USING (tenant_id)
+        LEFT JOIN billing_allowance a ON a.tenant_id = w.tenant_id AND a.budget_id IS NULL
+        WHERE {_mine("w.tenant_id")} AND a."limit" IS DISTINCT FROM w.credit_limit + coalesce(c.amount, 0)""",
+    "cost = tokens × frozen price": f"""
+        SELECT e.tenant_id, 'req_' || left(replace(e.id::text, '-', ''), 24), r.cost, e.cost
+        FROM billing_usageevent e LEFT JOIN billing_price p ON p.id = e.price_id
+        CROSS JOIN LATERAL (SELECT e.input * p.input::numeric + e.cache_read * p.cache_read::numeric
+            + e.cache_write_5m * p.cache_write_5m::numeric + e.cache_write_1h * p.cache_write_1h::numeric
+            + e.input_audio * p.input_audio::numeric + e.input_image * p.input_image::numeric
+            + e.output * p.output::numeric + e.reasoning * p.reasoning::numeric
+            + e.output_audio * p.output_audio::numeric + e.output_image * p.output_image::numeric + p.per_request
+            + e.web_searches * coalesce(p.per_web_search, 0)::numeric + e.images * coalesce(p.per_image, 0)::numeric
+            AS cost) r
+        WHERE e.state = 'settled' AND {_mine("e.tenant_id")} AND e.cost IS DISTINCT FROM r.cost""",
+    "every open call has a living owner": f"""
+        SELECT e.tenant_id, 'req_' || left(replace(e.id::text, '-', ''), 24), 'ended', 'open since ' || e.opened_at
+        FROM billing_usageevent e LEFT JOIN billing_journalowner o ON o.id = e.owner
+        WHERE e.state = 'open' AND {_mine("e.tenant_id")} AND (
+            coalesce(o.beat_at, e.opened_at) < clock_timestamp() - make_interval(secs => %(overdue)s)
+            OR e.deadline_at < clock_timestamp() - make_interval(secs => %(overdue)s))""",
+    "every posted call is in its own tenant's usage transfer, once": f"""
+        WITH sums AS (
+            SELECT u.transfer_id, sum(u.cost) AS cost, min(u.tenant_id) AS tenant_id, max(u.tenant_id) AS other
+            FROM (SELECT transfer_id, cost, tenant_id FROM billing_usageevent
+                    WHERE transfer_id IS NOT NULL AND {_mine("tenant_id")}
+                UNION ALL SELECT transfer_id, cost, tenant_id FROM billing_usageadjustment
+                    WHERE transfer_id IS NOT NULL AND {_mine("tenant_id")}) u GROUP BY 1
+        ), booked AS (
+            SELECT t.id, t.tenant_id, coalesce(sum(e.amount) FILTER (WHERE k.tenant_id = t.tenant_id), 0) AS amount
+            FROM billing_transfer t LEFT JOIN billing_ledgerentry e ON e.transfer_id = t.id
+            LEFT JOIN billing_ledgeraccount k ON k.id = e.account_id
+            WHERE t.kind IN ('usage', 'adjustment') AND {_mine("t.tenant_id")} GROUP BY 1, 2)
+        SELECT coalesce(b.tenant_id, s.tenant_id), 'transfer ' || coalesce(b.id, s.transfer_id), s.cost, b.amount
+        FROM sums s FULL JOIN booked b ON b.id = s.transfer_id
+        WHERE s.cost IS DISTINCT FROM b.amount OR s.tenant_id <> b.tenant_id OR s.other <> b.tenant_id""",
+    "roll-ups = posted calls": f"""
+        WITH events AS (
+            SELECT e.tenant_id, date_bin('15 minutes', e.opened_at, timestamptz 'epoch') AS bucket, e.project_id,
+                e.api_key_id, e.model, e.price_id, count(*) AS requests, sum(e.cost) AS cost
+            FROM billing_usageevent e WHERE e.transfer_id IS NOT NULL AND {_mine("e.tenant_id")}
+            GROUP BY 1, 2, 3, 4, 5, 6
+        ), late AS (
+            SELECT a.tenant_id, date_bin('15 minutes', a.opened_at, timestamptz 'epoch') AS bucket, a.project_id,
+                a.api_key_id, a.model, a.price_id, sum(a.cost) AS cost
+            FROM billing_usageadjustment a WHERE a.transfer_id IS NOT NULL AND {_mine("a.tenant_id")}
+            GROUP BY 1, 2, 3, 4, 5, 6
+        ), used AS (
+            SELECT tenant_id, bucket, project_id, api_key_id, model, price_id, sum(requests) AS requests,
+                sum(cost) AS cost
+            FROM (SELECT * FROM events UNION ALL
+                SELECT tenant_id, bucket, project_id, api_key_id, model, price_id, 0, cost FROM late) u
+            GROUP BY 1, 2, 3, 4, 5, 6
+        ), rolled AS (
+            SELECT tenant_id, bucket_at AS bucket, project_id, api_key_id, model, price_id, requests, cost
+            FROM billing_usagerollup WHERE {_mine("tenant_id")})
+        SELECT coalesce(u.tenant_id, r.tenant_id), coalesce(u.model, r.model) || ' ' || coalesce(u.bucket, r.bucket),
+            u.requests || ' for ' || u.cost, r.requests || ' for ' || r.cost
+        FROM used u FULL JOIN rolled r USING (tenant_id, bucket, project_id, api_key_id, model, price_id)
+        WHERE (u.requests, u.cost) IS DISTINCT FROM (r.requests, r.cost)""",
+    "transfers sum to zero": f"""
+        SELECT e.tenant_id, 'transfer ' || e.transfer_id, 0, sum(e.amount) FROM billing_ledgerentry e
+        WHERE {_mine("e.tenant_id")} GROUP BY e.tenant_id, e.transfer_id, e.currency HAVING sum(e.amount) <> 0""",
+    "invoice = its lines = its transfers": f"""
+        SELECT i.tenant_id, coalesce(i.number, 'draft ' || i.period_label), i.exact || ' and ' || i.subtotal,
+            coalesce(l.exact, 0) || ' and ' || coalesce(l.amount, 0) || ', transfers ' || coalesce(t.amount, 0)
+        FROM billing_invoice i
+        LEFT JOIN LATERAL (SELECT sum(l.exact) AS exact, sum(l.amount) AS amount FROM billing_invoiceline l
+            WHERE l.invoice_id = i.id) l ON true
+        LEFT JOIN LATERAL (SELECT sum(e.amount) AS amount FROM billing_invoicedtransfer x
+            JOIN billing_ledgerentry e ON e.transfer_id = x.transfer_id
+            JOIN billing_ledgeraccount k ON k.id = e.account_id AND k.tenant_id IS NOT NULL
+            WHERE x.invoice_id = i.id) t ON true
+        WHERE {_mine("i.tenant_id")} AND (i.exact <> coalesce(l.exact, 0) OR i.subtotal <> coalesce(l.amount, 0)
+            OR i.exact <> coalesce(t.amount, 0))""",
+    "rounded = exact + rounding": f"""
+        SELECT i.tenant_id, i.number, i.subtotal::numeric * power(10::numeric, 10),
+            i.exact + coalesce(r.amount, 0)
+        FROM billing_invoice i LEFT JOIN LATERAL (
+            SELECT -sum(e.amount) AS amount FROM billing_transfer t JOIN billing_ledgerentry e ON e.transfer_id = t.id
+            JOIN billing_ledgeraccount k ON k.id = e.account_id AND k.kind = 'rounding'
+            WHERE t.tenant_id = i.tenant_id AND t.key = 'invoice:' || i.id) r ON true
+        WHERE i.number IS NOT NULL AND i.currency = 'USD' AND {_mine("i.tenant_id")}
+            AND i.subtotal::numeric * power(10::numeric, 10) <> i.exact + coalesce(r.amount, 0)""",
+    "invoice numbers have no gaps": """
+        SELECT 0, s.series || '-' || s.year, s.last_number, count(i.id) FROM billing_invoiceseries s
+        LEFT JOIN billing_invoice i ON i.number LIKE s.series || '-' || s.year || '-%%'
+        WHERE %(tenant)s::bigint IS NULL GROUP BY s.id HAVING count(i.id) <> s.last_number""",
+}

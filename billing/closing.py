@@ -1,0 +1,70 @@
+"""Closing a tenant's month: post what is settled, draft, and finalise when that tenant's books balance."""
+
+from __future__ import annotations
+
+import logging
+from datetime import datetime, timedelta
+
+from billing import books, invoices, posting, reports
+from billing.invoices import InvoiceProblem
+from billing.models import Invoice
+from billing.parties import Tenant
+from billing.periods import Period, month_of
+
+HOURS_AFTER = timedelta(hours=6)
+"""How long after a month's end it is closed: calls admitted in it have ended by then."""
+
+logger = logging.getLogger(__name__)
+
+
+class NothingUsed(InvoiceProblem):
+    """There is nothing to invoice."""
+
+
+def close(*, tenant: Tenant, month: str, now: datetime, finalise: bool) -> Invoice:
+    """The draft of a month or, with ``finalise``, its invoice; what is used later goes on the next one.
+
+    Closing again when nothing new was used returns the invoice there is. If the tenant's books do not balance the
+    draft is parked with the reason, nobody else's. Raises InvoiceProblem and PeriodProblem.
+    """
+    posting.post_everything(now=now, tenant_id=tenant.id)
+    invoice = invoices.draft(tenant=tenant, month=month, now=now)
+    if not invoice.lines.exists():
+        closed = invoices.latest_finalised(tenant_id=tenant.id, month=month)
+        if closed or finalise:
+            invoices.discard(invoice=invoice)
+        if closed:
+            return closed
+        if finalise:
+            raise NothingUsed(f"Nothing was used in {month}: there is nothing to invoice.")
+    if not finalise:
+        return invoice
+    differences = books.check(tenant_id=tenant.id).differences
+    if differences:
+        first = differences[0]
+        logger.error("books of tenant %s differ: %s", tenant.id, first)
+        return invoices.park(invoice=invoice, reason=f"The books differ: {first.check} ({first.what}).")
+    return invoices.finalise(invoice=invoice, now=now)
+
+
+def close_ended(*, tenant: Tenant, now: datetime) -> Invoice | None:
+    """Close the last month that is over for HOURS_AFTER in the tenant's zone, once: its invoice, parked draft, or None.
+
+    Usage that comes after that goes on the next month's invoice, under its own month.
+    """
+    period = month_of(month_of(now - HOURS_AFTER, tenant.timezone).start - timedelta(days=1), tenant.timezone)
+    if not _is_due(tenant, period):
+        return None
+    try:
+        return close(tenant=tenant, month=period.label, now=now, finalise=True)
+    except NothingUsed:
+        return None
+    except InvoiceProblem as problem:
+        logger.error("the invoice of tenant %s for %s waits: %s", tenant.id, period.label, problem)
+        return None
+
+
+def _is_due(tenant: Tenant, period: Period) -> bool:
+    """Whether a month that is over has no invoice made after its end, and there is something to put on one."""
+    made = Invoice.objects.filter(tenant_id=tenant.id, period_label=period.label, finalised_at__gte=period.end)
+    return not made.exists() and reports.has_uninvoiced(tenant_id=tenant.id, until=period.end or period.start)

@@ -1,0 +1,139 @@
+"""What goes on an invoice: lines per month, model, price version and token class, and the annex per project and key."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from django.db import connection
+
+from billing import catalog, parties
+from billing.meters import COUNTERS, SURCHARGES, TOKEN_CLASSES
+from billing.models import Invoice, InvoiceLine
+from billing.money import round_to_minor, usd
+from billing.pricing import PriceVersion
+
+UNIT_PRICES = dict(zip(COUNTERS, (*TOKEN_CLASSES, "per_web_search", "per_image"), strict=True))
+"""Which price each counter is multiplied with."""
+
+
+class LineProblem(Exception):
+    """Usage whose cost is not what its counts and its price make; it must not be invoiced unseen."""
+
+
+@dataclass(frozen=True, slots=True)
+class Used:
+    """Usage of one model under one price version in one month: exact cost and the twelve counters."""
+
+    period_label: str
+    model: str
+    price_id: int
+    cost: int
+    counts: tuple[int, ...]
+
+
+def used_on(invoice: Invoice) -> list[Used]:
+    """The usage of the transfers on an invoice, summed from its events and adjustments."""
+    with connection.cursor() as cursor:
+        cursor.execute(USED, [invoice.timezone, invoice.pk])
+        return [
+            Used(label, model, price_id, int(cost), tuple(map(int, counts)))
+            for label, model, price_id, cost, *counts in cursor.fetchall()
+        ]
+
+
+def lines_of(invoice: Invoice, used: list[Used]) -> list[InvoiceLine]:
+    """Unsaved lines, each rounded once. Raises LineProblem if counts and cost disagree."""
+    prices = catalog.versions_by_id(row.price_id for row in used)
+    lines: list[InvoiceLine] = []
+    for row in used:
+        for token_class, quantity, unit, exact in _parts(row, prices[row.price_id]):
+            lines.append(
+                InvoiceLine(
+                    invoice=invoice, tenant_id=invoice.tenant_id, position=len(lines) + 1,
+                    period_label=row.period_label, model=row.model, token_class=token_class, price_id=row.price_id,
+                    quantity=quantity, unit_price=unit, exact=exact, amount=round_to_minor(exact, invoice.currency),
+                )
+            )  # fmt: skip
+    return lines
+
+
+def _parts(row: Used, price: PriceVersion) -> Iterator[tuple[str, int, int, int]]:
+    """Token class, quantity, unit price and exact amount of each class used; what is left is per request."""
+    left = row.cost
+    for counter, quantity in zip(COUNTERS, row.counts, strict=True):
+        unit = getattr(price, UNIT_PRICES[counter]) or 0
+        left -= quantity * unit
+        if quantity:
+            yield UNIT_PRICES[counter], quantity, unit, quantity * unit
+    if not left:
+        return
+    if not price.per_request or left % price.per_request:
+        raise LineProblem(f"{row.model}: the cost is {usd(left)} USD off its counts under price {price.id}")
+    yield "per_request", left // price.per_request, price.per_request, left
+
+
+def annex_of(invoice: Invoice) -> list[dict[str, object]]:
+    """Requests, tokens and exact cost per project, key and model, with the names people gave them."""
+    with connection.cursor() as cursor:
+        cursor.execute(ANNEX, [invoice.pk])
+        rows = cursor.fetchall()
+    projects = parties.project_names(row[0] for row in rows)
+    keys = parties.key_names(row[1] for row in rows)
+    return [
+        {
+            "project": projects.get(project_id, f"project {project_id}"),
+            "key": keys.get(key_id, f"key {key_id}"),
+            "model": model,
+            "requests": requests,
+            "prompt_tokens": int(prompt),
+            "completion_tokens": int(completion),
+            "exact": str(cost),
+        }
+        for project_id, key_id, model, requests, prompt, completion, cost in rows
+    ]
+
+
+def prices_of(price_ids: set[int]) -> dict[str, dict[str, object]]:
+    """The price versions of an invoice as they were, for its snapshot. Numbers are picodollars, as texts."""
+    return {
+        str(price.id): {
+            "effective_from": price.effective_from.isoformat(),
+            **{
+                name: None if (unit := getattr(price, name)) is None else str(unit)
+                for name in TOKEN_CLASSES + SURCHARGES
+            },
+        }
+        for price in catalog.versions_by_id(price_ids).values()
+    }
+
+
+USED = f"""
+WITH mine AS MATERIALIZED (
+    SELECT t.id, to_char(t.effective_at AT TIME ZONE %s, 'YYYY-MM') AS label
+    FROM billing_invoicedtransfer i JOIN billing_transfer t ON t.id = i.transfer_id WHERE i.invoice_id = %s
+), used AS (
+    SELECT label, e.model, e.price_id, e.cost, {", ".join(f"e.{name}" for name in COUNTERS)}
+    FROM mine JOIN billing_usageevent e ON e.transfer_id = mine.id
+    UNION ALL
+    SELECT label, a.model, a.price_id, a.cost, {", ".join(f"a.counts[{n}]" for n in range(1, len(COUNTERS) + 1))}
+    FROM mine JOIN billing_usageadjustment a ON a.transfer_id = mine.id
+)
+SELECT label, model, price_id, sum(cost), {", ".join(f"sum({name})" for name in COUNTERS)}
+FROM used GROUP BY label, model, price_id ORDER BY label, model, price_id
+"""
+
+ANNEX = """
+WITH mine AS MATERIALIZED (SELECT transfer_id AS id FROM billing_invoicedtransfer WHERE invoice_id = %s),
+used AS (
+    SELECT e.project_id, e.api_key_id, e.model, 1 AS requests, e.prompt_tokens, e.completion_tokens, e.cost
+    FROM mine JOIN billing_usageevent e ON e.transfer_id = mine.id
+    UNION ALL
+    SELECT a.project_id, a.api_key_id, a.model, 0,
+        a.counts[1] + a.counts[2] + a.counts[3] + a.counts[4] + a.counts[5] + a.counts[6],
+        a.counts[7] + a.counts[8] + a.counts[9] + a.counts[10], a.cost
+    FROM mine JOIN billing_usageadjustment a ON a.transfer_id = mine.id
+)
+SELECT project_id, api_key_id, model, sum(requests), sum(prompt_tokens), sum(completion_tokens), sum(cost)
+FROM used GROUP BY 1, 2, 3 ORDER BY 1, 2, 3
+"""
