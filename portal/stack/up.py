@@ -140,11 +140,11 @@ class Stack:
         wanted = hashlib.sha256(repr((sandbox_url, keys, self.home.recall("migrated"))).encode()).hexdigest()
         stored = self._stored_demo()
         if self.home.recall("seeded") != wanted or not stored.get("api_key"):
-            printed = self._printed(["seed_demo", "--sandbox-url", sandbox_url + "/v1", "--json"])
-            stored.update({name: value for name, value in printed.items() if value})
-            if not stored.get("api_key"):  # the database keeps digests alone: a lost key can only be replaced
-                issued = self._printed(["issue_key", "--tenant", stored["tenant"], "--name", "demo", "--json"])
-                stored["api_key"] = issued["key"]
+            seed = ["seed_demo", "--sandbox-url", sandbox_url, "--json"]
+            stored.update({name: value for name, value in self._printed(seed).items() if value})
+            if not all(stored.get(name) for name in ("api_key", "password")):
+                # The database keeps digests alone: what was lost with demo.json can only be replaced.
+                stored.update(self._printed([*seed, "--renew"]))
         stored.update({"base_url": self.options.web_url + "/v1", "web_url": self.options.web_url})
         write_private(self.home.demo, stored)
         self.home.remember("seeded", wanted)
