@@ -1,0 +1,43 @@
+"""The Celery app of the jobs in billing/tasks.py, and when they run. Workers act as the database's operator."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+os.environ["TOLLGATE_ROLE"] = "operator"
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "portal.settings")
+
+from celery import Celery
+from celery.schedules import crontab
+from celery.signals import worker_ready
+from django.conf import settings
+
+app = Celery("billing", include=["billing.tasks"])
+app.conf.update(
+    broker_url=settings.REDIS_URL or "redis://127.0.0.1:6379/0",
+    broker_connection_retry_on_startup=True,
+    broker_transport_options={"visibility_timeout": 6 * 3600},
+    task_ignore_result=True,
+    task_acks_late=True,
+    task_reject_on_worker_lost=True,
+    task_serializer="json",
+    accept_content=["json"],
+    timezone="UTC",
+    worker_prefetch_multiplier=1,
+    worker_hijack_root_logger=False,
+)
+app.conf.beat_schedule = {
+    # A run that nobody took before the next one is due is dropped: the next does its work.
+    "sweep": {"task": "billing.sweep", "schedule": 5, "options": {"expires": 5}},
+    "post": {"task": "billing.post", "schedule": 5, "options": {"expires": 5}},
+    "prepare": {"task": "billing.prepare", "schedule": 600, "options": {"expires": 600}},
+    "close": {"task": "billing.close_periods", "schedule": crontab(minute="20"), "options": {"expires": 3600}},
+    "check": {"task": "billing.check_books", "schedule": crontab(hour="3", minute="40"), "options": {"expires": 3600}},
+}
+
+
+@worker_ready.connect
+def prepare_at_once(**_sender: Any) -> None:
+    """After a long stop this month's partition and windows may be missing; do not wait for the schedule."""
+    app.send_task("billing.prepare")

@@ -1,0 +1,60 @@
+"""The jobs: sweep, post, prepare what time will need, close months, check the books.
+
+Each may run twice, late or beside itself: every one asks the database what is left to do, and constraints or locks
+make doing it again change nothing. Arguments are keywords; unknown ones, of a newer or older sender, are ignored.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from django.utils.timezone import now as current_time
+
+from billing import books, budgets, closing, journal, parties, posting
+from billing.celery import app
+
+logger = logging.getLogger(__name__)
+
+SWEEP_BATCH = 1_000
+
+
+@app.task(name="billing.sweep")
+def sweep(*, grace_s: int = 15, **_unknown: Any) -> None:
+    """End what dead gateways left open. Goes by the database's clock, which heartbeats are written by."""
+    ended = SWEEP_BATCH
+    while ended == SWEEP_BATCH:
+        ended = journal.sweep(now=journal.database_now(), grace_s=grace_s, limit=SWEEP_BATCH)
+        if ended:
+            logger.warning("swept %s calls whose gateway was lost", ended)
+
+
+@app.task(name="billing.post")
+def post(**_unknown: Any) -> None:
+    """Post settled calls to roll-ups and ledger."""
+    posting.post_everything(now=current_time())
+
+
+@app.task(name="billing.prepare")
+def prepare(**_unknown: Any) -> None:
+    """Make the journal's partitions and the budgets' windows before time reaches them."""
+    journal.ensure_partitions(now=current_time())
+    budgets.ensure_windows(now=current_time())
+
+
+@app.task(name="billing.close_periods")
+def close_periods(*, tenant: str | None = None, **_unknown: Any) -> None:
+    """Close last month for every tenant whose zone has left it some hours ago, or for one tenant (slug)."""
+    for each in [parties.tenant_by_slug(tenant)] if tenant else list(parties.every_tenant()):
+        invoice = closing.close_ended(tenant=each, now=current_time())
+        if invoice:
+            logger.info("month of tenant %s: %s %s", each.id, invoice, invoice.parked_reason)
+
+
+@app.task(name="billing.check_books")
+def check_books(**_unknown: Any) -> None:
+    """Check everyone's books; each difference is an error in the log."""
+    report = books.check()
+    for difference in report.differences:
+        logger.error("the books differ: %s", difference)
+    logger.info("books checked: %s sums, %s differences", len(report.sums), len(report.differences))
