@@ -17,11 +17,12 @@ import psutil
 import psycopg
 
 from portal.environment import ROOT
+from portal.stack.gateway import DRAIN_SECONDS, Options
 from portal.stack.postgres import EmbeddedPostgres
 from portal.stack.processes import Child, Command, never
 from portal.stack.redis import EmbeddedRedis
 from portal.stack.sockets import free_port
-from portal.stack.up import DRAIN_SECONDS, Options, gateway_arguments, healthy
+from portal.stack.up import healthy
 from tests.deadline import until
 from tests.sandbox_process import SandboxProcess
 from tests.servers import TestServers
@@ -85,7 +86,7 @@ class Product:
             "DATABASE_URL": self.database_url,
             "REDIS_URL": self.redis.url(),
         }
-        return {**ours, **self.more}
+        return {**ours, **self.options.variables, **self.more}
 
     def start(self) -> Product:
         """Start everything and wait until it is healthy."""
@@ -117,8 +118,7 @@ class Product:
 
     def start_gateway(self) -> Child:
         """Start the gateway processes, as ``make up`` does, and wait until they answer."""
-        arguments = ["-m", "granian", *gateway_arguments(self.options)]
-        gateway = self._start("gateway", arguments, stop_seconds=DRAIN_SECONDS + 5)
+        gateway = self._start("gateway", ["-m", "portal.stack", "gateway"], stop_seconds=DRAIN_SECONDS + 5)
         gateway.wait_until(lambda: healthy(self.options), never, seconds=READY_SECONDS)
         until(lambda: len(self.gateway_pids()) == self.options.workers)
         return gateway

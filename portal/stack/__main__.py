@@ -1,22 +1,23 @@
-"""``python -m portal.stack up`` starts the whole product; ``… servers`` starts PostgreSQL and Redis alone."""
+"""``python -m portal.stack up`` starts the whole product, ``servers`` its databases, ``gateway`` granian alone."""
 
 from __future__ import annotations
 
 import sys
 
 from portal.environment import EnvironmentProblem
+from portal.stack.gateway import gateway
 from portal.stack.home import HomeProblem
 from portal.stack.processes import ProcessProblem
 from portal.stack.up import servers, up
 
-COMMANDS = {"up": up, "servers": servers}
+COMMANDS = {"up": up, "servers": servers, "gateway": gateway}
 
 
 def main(arguments: list[str]) -> int:
     """Run one command; 1 with a sentence on standard error if it cannot go on."""
     command = COMMANDS.get(arguments[0]) if len(arguments) == 1 else None
     if command is None:
-        sys.stderr.write("usage: python -m portal.stack up|servers\n")
+        sys.stderr.write("usage: python -m portal.stack up|servers|gateway\n")
         return 2
     try:
         return command()

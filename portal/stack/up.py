@@ -9,11 +9,11 @@ import os
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from portal import environment
 from portal.stack import greeting, migrations, processes
+from portal.stack.gateway import DRAIN_SECONDS, Options, options
 from portal.stack.home import Home, HomeProblem, write_private
 from portal.stack.processes import Child, Command
 from portal.stack.servers import start_servers
@@ -21,53 +21,12 @@ from portal.stack.sockets import can_bind, free_port
 from portal.stack.supervisor import Process, Stopped, Supervisor
 
 READY_SECONDS = 90.0
-DRAIN_SECONDS = 30
-BACKLOG = 4096
-STREAMS_PER_WORKER = 16384
-HEADER_MILLISECONDS = 60_000
-MOST_WORKERS = 64
 KEYS = ("OPENAI_API_KEY", "ANTHROPIC_API_KEY", "GEMINI_API_KEY")
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """Where to listen, and with how many gateway processes."""
-
-    bind: str
-    port: int
-    workers: int
-
-    @property
-    def web_url(self) -> str:
-        """The address to open: the bound one, or this machine's if all are bound."""
-        host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(self.bind, self.bind)  # noqa: S104
-        return (
-            f"http://[{host}]:{self.port}" if host.count(":") > 1 and host[0] != "[" else f"http://{host}:{self.port}"
-        )
-
-
-def options() -> Options:
-    """From ``TOLLGATE_BIND``, ``TOLLGATE_PORT`` and ``TOLLGATE_WORKERS``."""
-    return Options(
-        bind=os.environ.get("TOLLGATE_BIND") or "127.0.0.1",
-        port=environment.integer("TOLLGATE_PORT", 8000, least=1, most=65535),
-        workers=environment.integer("TOLLGATE_WORKERS", min(os.cpu_count() or 1, 2), least=1, most=MOST_WORKERS),
-    )
-
-
-def gateway_arguments(options: Options) -> list[str]:
-    """How granian serves the gateway and the web pages."""
-    arguments = ["proxy.asgi:application", "--interface", "asgi", "--loop", "uvloop", "--http", "1", "--no-ws"]
-    arguments += ["--host", options.bind, "--port", str(options.port), "--workers", str(options.workers)]
-    arguments += ["--backlog", str(BACKLOG), "--backpressure", str(STREAMS_PER_WORKER)]
-    arguments += ["--http1-header-read-timeout", str(HEADER_MILLISECONDS), "--workers-kill-timeout", str(DRAIN_SECONDS)]
-    return [*arguments, "--respawn-failed-workers", "--respawn-interval", "1"]
 
 
 def healthy(options: Options) -> bool:
     """Whether the web server answers that it is ready."""
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(options.bind, options.bind)  # noqa: S104
-    connection = http.client.HTTPConnection(host, options.port, timeout=5)
+    connection = http.client.HTTPConnection(options.host, options.port, timeout=5)
     try:
         connection.request("GET", "/healthz")
         return connection.getresponse().status == 200
@@ -172,8 +131,8 @@ class Stack:
         self._start("celery", "celery", arguments, variables={**self.variables, "TOLLGATE_ROLE": "operator"})
 
     def _start_gateway(self) -> Child:
-        arguments = gateway_arguments(self.options)
-        return self._start("gateway", "granian", arguments, stop_seconds=DRAIN_SECONDS + 5)
+        variables = {**self.variables, **self.options.variables}
+        return self._start("gateway", "portal.stack", ["gateway"], variables=variables, stop_seconds=DRAIN_SECONDS + 5)
 
 
 def timed(what: str, work: Callable[[], None]) -> None:
