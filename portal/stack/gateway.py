@@ -51,7 +51,7 @@ class Options:
 
 
 def options() -> Options:
-    """From ``TOLLGATE_BIND``, ``TOLLGATE_PORT`` and ``TOLLGATE_WORKERS``: by default one process per core, at most two."""
+    """From ``TOLLGATE_BIND``, ``TOLLGATE_PORT`` and ``TOLLGATE_WORKERS`` (one per core, at most two)."""
     return Options(
         bind=os.environ.get("TOLLGATE_BIND") or "127.0.0.1",
         port=environment.integer("TOLLGATE_PORT", 8000, least=1, most=65535),
