@@ -64,6 +64,13 @@ def tenant_for(request: HttpRequest, slug: str, permission: Permission) -> Tenan
     return membership.tenant
 
 
+def tenant_for_member(request: HttpRequest, membership: Membership, permission: Permission) -> Tenant:
+    """The tenant of a membership that an API token proved; PermissionDenied if its role does not allow it."""
+    require(membership, permission)
+    enter(request, membership)
+    return membership.tenant
+
+
 def require(membership: Membership, permission: Permission) -> None:
     """Raise PermissionDenied unless the member's role allows it."""
     if not allowed(membership.role, permission):

@@ -1,0 +1,26 @@
+"""The addresses of the management API, under ``/manage/api/v1/``."""
+
+from __future__ import annotations
+
+from django.urls import path, re_path
+from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
+
+from portal.api import invoices, keys, usage
+from portal.api.missing import Missing
+
+app_name = "api"
+urlpatterns = [
+    path("keys", keys.Keys.as_view(), name="keys"),
+    path("keys/<str:public_id>", keys.Key.as_view(), name="key"),
+    path("keys/<str:public_id>/revoke", keys.KeyRevocation.as_view(), name="revoke_key"),
+    path("keys/<str:public_id>/rotate", keys.KeyRotation.as_view(), name="rotate_key"),
+    path("usage", usage.UsageSummary.as_view(), name="usage"),
+    path("usage/calls", usage.Calls.as_view(), name="calls"),
+    path("usage/calls/<str:call_id>", usage.Call.as_view(), name="call"),
+    path("invoices", invoices.Invoices.as_view(), name="invoices"),
+    path("invoices/<int:invoice_id>", invoices.Invoice.as_view(), name="invoice"),
+    path("invoices/<int:invoice_id>/pdf", invoices.InvoiceDocument.as_view(), name="invoice_pdf"),
+    path("schema", SpectacularAPIView.as_view(), name="schema"),
+    path("docs", SpectacularSwaggerSplitView.as_view(url_name="api:schema"), name="docs"),
+    re_path("", Missing.as_view(), name="missing"),
+]
