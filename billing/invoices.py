@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
+from typing import Any
 
 from django.conf import settings
 from django.db import connection, transaction
@@ -75,10 +76,8 @@ def finalise(*, invoice: Invoice, now: datetime) -> Invoice:
     if not invoice.lines.exists():
         raise InvoiceProblem(f"Nothing was used in {invoice.period_label}: there is nothing to invoice.")
     _check_sums(invoice)
-    wallet = Wallet.objects.filter(tenant_id=invoice.tenant_id).first()
-    mode = wallet.mode if wallet else Wallet.Mode.POSTPAID
-    snapshot = _snapshot(invoice, mode)
-    _post(invoice, mode, now)
+    snapshot = snapshot_of(invoice)
+    _post(invoice, now)
     _number(invoice, snapshot, now)
     return Invoice.objects.get(pk=invoice.pk)
 
@@ -161,7 +160,12 @@ def _check_sums(invoice: Invoice) -> None:
         raise InvoiceProblem(f"The draft of {invoice.period_label} differs from the ledger; build it again.")
 
 
-def _post(invoice: Invoice, mode: str, now: datetime) -> None:
+def _mode(tenant_id: int) -> str:
+    wallet = Wallet.objects.filter(tenant_id=tenant_id).first()
+    return wallet.mode if wallet else Wallet.Mode.POSTPAID
+
+
+def _post(invoice: Invoice, now: datetime) -> None:
     """Move what is owed to the books: exact out of ``accrued``, rounded into ``receivable``, the rest to ``rounding``.
 
     Prepaid usage has left the wallet already; the wallet bears the rounding alone.
@@ -170,7 +174,7 @@ def _post(invoice: Invoice, mode: str, now: datetime) -> None:
     rounded = minor_to_pico(invoice.total, invoice.currency)
     rounding = rounded - int(invoice.exact)
     entries: tuple[Entry, ...]
-    if mode == Wallet.Mode.PREPAID:
+    if _mode(invoice.tenant_id) == Wallet.Mode.PREPAID:
         entries = (Entry(kinds.WALLET, rounding), Entry(kinds.ROUNDING, -rounding))
     else:
         entries = (
@@ -184,14 +188,14 @@ def _post(invoice: Invoice, mode: str, now: datetime) -> None:
         cursor.execute("SELECT charge_rounding(%s, %s)", [invoice.tenant_id, rounding])
 
 
-def _snapshot(invoice: Invoice, mode: str) -> dict[str, object]:
+def snapshot_of(invoice: Invoice) -> dict[str, Any]:
     """Everything the document says that could change later, as it is now. Picodollars are texts."""
     tenant = invoice.tenant
     price_ids = set(invoice.lines.values_list("price_id", flat=True))
     return {
         "seller": {**DEFAULT_SELLER, **getattr(settings, "SELLER", {})},
         "buyer": {"name": tenant.name, "slug": tenant.slug, "address": tenant.address},
-        "mode": mode,
+        "mode": _mode(tenant.id),
         "timezone": invoice.timezone,
         "prices": invoice_lines.prices_of(price_ids),
         "annex": invoice_lines.annex_of(invoice),
