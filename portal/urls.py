@@ -13,4 +13,6 @@ urlpatterns = [
     path("readyz", health.ready, name="readyz"),
     path(settings.ADMIN_PATH.lstrip("/"), admin.site.urls),
     path("accounts/", include("allauth.urls")),
+    path("manage/api/v1/", include("portal.api.urls")),
+    path("", include("portal.views.urls")),
 ]
