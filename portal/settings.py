@@ -20,6 +20,10 @@ ALLOWED_HOSTS = environment.words("TOLLGATE_HOSTS") or ["127.0.0.1", "localhost"
 CSRF_TRUSTED_ORIGINS = environment.words("TOLLGATE_ORIGINS")
 HTTPS = environment.flag("TOLLGATE_HTTPS")
 ALLOW_PRIVATE_UPSTREAMS = environment.flag("TOLLGATE_ALLOW_PRIVATE_UPSTREAMS")
+GATEWAY_PROCESSES = environment.integer("TOLLGATE_WORKERS", 1, least=1, most=256)
+MOST_BODY_BYTES = environment.integer("TOLLGATE_MAX_BODY_MB", 50, least=1, most=1024) * 1024 * 1024
+ANSWER_ID_PREFIX = os.environ.get("TOLLGATE_ID_PREFIX", "chatcmpl-")
+SHOW_COST = os.environ.get("TOLLGATE_SHOW_COST", "1") != "0"
 SANDBOX_URL = os.environ.get("TOLLGATE_SANDBOX_URL", "")
 REDIS_URL = environment.redis_url()
 

@@ -58,6 +58,8 @@ class KeyGrant:
     spans: tuple[Span, ...]
     book_id: int | None
     drain: bool
+    revoked: bool = False
+    cut_streams: bool = False
 
     def span_at(self, now: datetime) -> Span | None:
         """The allowances that apply at ``now``; None when their windows have not been made: then refuse."""

@@ -11,7 +11,7 @@ from proxy.errors import BadRequest, excerpt
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """One parameter: ``kind`` names its check; ``least`` and ``most`` bound numbers, or the length of a text or list."""
+    """One parameter: ``kind`` names its check; ``least`` and ``most`` bound a number, or a length."""
 
     name: str
     kind: str
@@ -74,10 +74,36 @@ TABLE = (
 )
 
 STEERING = frozenset(
-    "api_base base_url api_key api_version api_type extra_headers extra_body extra_query headers custom_llm_provider "
-    "user_config organization project fallbacks mock_response litellm_params model_list deployment_id num_retries "
-    "timeout caching router_settings azure_ad_token vertex_project vertex_credentials aws_access_key_id "
-    "aws_secret_access_key provider_options".split()
+    {
+        "api_base",
+        "base_url",
+        "api_key",
+        "api_version",
+        "api_type",
+        "extra_headers",
+        "extra_body",
+        "extra_query",
+        "headers",
+        "custom_llm_provider",
+        "user_config",
+        "organization",
+        "project",
+        "fallbacks",
+        "mock_response",
+        "litellm_params",
+        "model_list",
+        "deployment_id",
+        "num_retries",
+        "timeout",
+        "caching",
+        "router_settings",
+        "azure_ad_token",
+        "vertex_project",
+        "vertex_credentials",
+        "aws_access_key_id",
+        "aws_secret_access_key",
+        "provider_options",
+    }
 )
 """Names by which a client of some gateway could choose its upstream or credential. Here nobody can."""
 

@@ -1,0 +1,117 @@
+"""One HTTP exchange with a client: its credential and body on the way in, status, headers and bytes on the way out."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from proxy.errors import BadRequest, GatewayError, TooLarge, UnsupportedEncoding
+
+Receive = Callable[[], Awaitable[dict[str, Any]]]
+Send = Callable[[dict[str, Any]], Awaitable[None]]
+Headers = tuple[tuple[bytes, bytes], ...]
+
+MOST_RATIO = 200
+EXPOSED = (
+    b"x-request-id, openai-processing-ms, retry-after, retry-after-ms, x-should-retry, x-ratelimit-limit-requests, "
+    b"x-ratelimit-remaining-requests, x-ratelimit-reset-requests, x-ratelimit-limit-tokens, "
+    b"x-ratelimit-remaining-tokens, x-ratelimit-reset-tokens, x-tollgate-upstream, x-tollgate-model, "
+    b"x-tollgate-cost, x-tollgate-overhead-ms, x-tollgate-attempts"
+)
+
+
+class HungUp(Exception):
+    """The client left before its request was complete."""
+
+
+class Exchange:
+    """One request and its answer. ``headers`` are the client's, by lower-case name; of a name sent twice, the last."""
+
+    __slots__ = ("_extra", "_most_body", "headers", "receive", "request_id", "send", "started")
+
+    def __init__(self, scope: dict[str, Any], receive: Receive, send: Send, *, request_id: str, most_body: int) -> None:
+        self.headers: dict[bytes, bytes] = dict(scope["headers"])
+        self.receive = receive
+        self.send = send
+        self.request_id = request_id
+        self.started = False
+        self._most_body = most_body
+        self._extra: Headers = ((b"x-request-id", b"req_" + request_id.encode()),)
+        if b"origin" in self.headers:
+            self._extra += (
+                (b"access-control-allow-origin", b"*"),
+                (b"access-control-expose-headers", EXPOSED),
+            )
+
+    @property
+    def key(self) -> bytes | None:
+        """The API key of ``Authorization: Bearer``, ``x-api-key`` or ``api-key``; two that differ are refused."""
+        found = {value for name in (b"x-api-key", b"api-key") if (value := self.headers.get(name, b"").strip())}
+        authorization = self.headers.get(b"authorization", b"").strip()
+        if authorization:
+            kind, _, credential = authorization.partition(b" ")
+            found.add(credential.strip() if kind.lower() == b"bearer" else authorization)
+        if len(found) > 1:
+            raise BadRequest("Two different API keys were sent.", "invalid_api_key")
+        return found.pop() if found else None
+
+    async def body(self) -> bytes:
+        """The whole body, decompressed, at most ``most_body`` bytes; raises TooLarge, UnsupportedEncoding, HungUp."""
+        length = self.headers.get(b"content-length", b"")
+        if length.isdigit() and int(length) > self._most_body:
+            raise self._too_large()
+        message = await self.receive()
+        body: bytes = message.get("body", b"")
+        if message.get("more_body"):
+            parts = [body]
+            size = len(body)
+            while message.get("more_body"):
+                message = await self.receive()
+                parts.append(message.get("body", b""))
+                size += len(parts[-1])
+                if size > self._most_body:
+                    raise self._too_large()
+            body = b"".join(parts)
+        if message["type"] == "http.disconnect":
+            raise HungUp
+        if len(body) > self._most_body:
+            raise self._too_large()
+        encoding = self.headers.get(b"content-encoding", b"").strip().lower()
+        return body if encoding in (b"", b"identity") else self._decompressed(body, encoding)
+
+    async def start(self, status: int, headers: Headers) -> None:
+        """Send the head of an answer."""
+        self.started = True
+        await self.send({"type": "http.response.start", "status": status, "headers": [*headers, *self._extra]})
+
+    async def respond(self, status: int, headers: Headers, body: bytes) -> None:
+        """Send a whole answer."""
+        self.started = True
+        length = ((b"content-length", b"%d" % len(body)),)
+        await self.send({"type": "http.response.start", "status": status, "headers": [*headers, *length, *self._extra]})
+        await self.send({"type": "http.response.body", "body": body, "more_body": False})
+
+    def _decompressed(self, body: bytes, encoding: bytes) -> bytes:
+        """gzip and deflate, within the body limit and a ratio, so that a bomb stops at the bound."""
+        if encoding not in (b"gzip", b"x-gzip", b"deflate"):
+            raise UnsupportedEncoding(
+                "Bodies may be sent plain, or compressed by gzip or deflate.", "unsupported_content_encoding"
+            )
+        window = 31 if encoding.endswith(b"gzip") else 15
+        if encoding == b"deflate" and body[:1] and (body[0] & 0x0F) != 8:
+            window = -15
+        most = min(self._most_body, max(len(body) * MOST_RATIO, 64 * 1024))
+        stream = zlib.decompressobj(window)
+        try:
+            plain = stream.decompress(body, most + 1)
+        except zlib.error:
+            raise BadRequest("The compressed body is broken.", "invalid_content_encoding") from None
+        if len(plain) > most:
+            raise self._too_large()
+        if not stream.eof:
+            raise BadRequest("The compressed body is broken.", "invalid_content_encoding")
+        return plain
+
+    def _too_large(self) -> GatewayError:
+        return TooLarge(f"The body is larger than {self._most_body} bytes.", "request_too_large")

@@ -1,0 +1,69 @@
+"""The headers of answers: who served it, what is left of the rates, and how long it took. Pure."""
+
+from __future__ import annotations
+
+import time
+from functools import lru_cache
+
+from billing import money
+from proxy.metering import UsageMeter
+from proxy.rates import Taken
+
+Headers = tuple[tuple[bytes, bytes], ...]
+
+JSON = (b"content-type", b"application/json")
+STREAM: Headers = (
+    (b"content-type", b"text/event-stream; charset=utf-8"),
+    (b"cache-control", b"no-cache"),
+    (b"x-accel-buffering", b"no"),
+)
+
+
+def of_answer(taken: Taken, meter: UsageMeter) -> Headers:
+    """A whole answer's, with what it cost."""
+    cost = money.usd(meter.cost or 0, least_digits=0).encode()
+    return (JSON, (b"x-tollgate-cost", cost), *of_call(taken, meter))
+
+
+def of_stream(taken: Taken, meter: UsageMeter) -> Headers:
+    """A stream's."""
+    return (*STREAM, *of_call(taken, meter))
+
+
+def of_call(taken: Taken, meter: UsageMeter) -> Headers:
+    """What every answer of an admitted call tells."""
+    elapsed = time.monotonic() - meter.started
+    told: list[tuple[bytes, bytes]] = [
+        (b"openai-processing-ms", b"%d" % (elapsed * 1000)),
+        (b"x-tollgate-overhead-ms", b"%.1f" % ((elapsed - meter.upstream_s) * 1000)),
+        (b"x-tollgate-attempts", b"%d" % meter.attempts),
+    ]
+    if meter.upstream:
+        told += ((b"x-tollgate-upstream", _latin(meter.upstream)), (b"x-tollgate-model", _latin(meter.upstream_model)))
+    if taken.requests_limit >= 0:
+        told += (
+            (b"x-ratelimit-limit-requests", b"%d" % taken.requests_limit),
+            (b"x-ratelimit-remaining-requests", b"%d" % taken.requests_left),
+            (b"x-ratelimit-reset-requests", duration(taken.requests_reset_ms)),
+        )
+    if taken.tokens_limit >= 0:
+        told += (
+            (b"x-ratelimit-limit-tokens", b"%d" % taken.tokens_limit),
+            (b"x-ratelimit-remaining-tokens", b"%d" % max(0, taken.tokens_left)),
+            (b"x-ratelimit-reset-tokens", duration(taken.tokens_reset_ms)),
+        )
+    return tuple(told)
+
+
+def duration(milliseconds: int) -> bytes:
+    """As OpenAI writes it: ``20ms``, ``1s``, ``6m0s``."""
+    if milliseconds < 1000:
+        return b"%dms" % max(0, milliseconds)
+    minutes, seconds = divmod(-(-milliseconds // 1000), 60)
+    return b"%dm%ds" % (minutes, seconds) if minutes else b"%ds" % seconds
+
+
+@lru_cache(maxsize=4096)
+def _latin(text: str) -> bytes:
+    """A name as a header value: visible ASCII only."""
+    return "".join(c if " " <= c <= "~" else "?" for c in text).encode()

@@ -1,0 +1,292 @@
+"""The gateway's pen in the journal of requests: opens and settlements of one process, group-committed.
+
+Requests that arrive while a commit is under way share the next one. Settlements, which nobody waits for, gather for a
+few milliseconds, and are tried until PostgreSQL takes them; while it is away they also lie in the spool file.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import socket
+import uuid
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import asyncpg
+
+from proxy.spool import Spool
+
+logger = logging.getLogger(__name__)
+
+MOST_IN_BATCH = 256
+GATHER_S = 0.005
+BEAT_S = 2.0
+STATEMENT_TIMEOUT_S = 10.0
+
+OPEN = "SELECT * FROM open_usage($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)"
+SETTLE = "SELECT settle_usage($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)"
+CHECKPOINT = "SELECT checkpoint_usage($1, $2, $3)"
+BEAT = "SELECT beat($1, $2, $3)"
+
+AWAY = (
+    OSError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.InterfaceError,
+    asyncpg.OperatorInterventionError,
+    TimeoutError,
+)
+
+
+class JournalAway(Exception):
+    """PostgreSQL did not take the row: nothing was held, the call must be refused."""
+
+
+class Opening(NamedTuple):
+    """A request to open, in the order of open_usage's arrays. Amounts in picodollars, ``id`` as 32 hex digits."""
+
+    id: str
+    tenant_id: int
+    project_id: int
+    api_key_id: int
+    model: str
+    requested_model: str
+    price_id: int
+    stream: bool
+    opened_at: datetime
+    deadline_at: datetime
+    hold: int
+    input_estimate: int
+    allowances: str
+
+
+class Refusal(NamedTuple):
+    """The allowance that has no room for a request; all None where its row is gone."""
+
+    allowance_id: int | None
+    limit: int | None
+    spent: int | None
+    held: int | None
+
+
+class Settlement(NamedTuple):
+    """The end of a request, in the order of settle_usage's arrays. ``counts`` are its eighteen numbers."""
+
+    id: str
+    tenant_id: int
+    state: str
+    basis: str | None
+    cost: int
+    flags: int
+    upstream: str
+    upstream_model: str
+    error_code: str
+    finish_reason: str
+    counts: tuple[int, ...]
+
+
+class Connection:
+    """One connection to PostgreSQL as the gateway's role, made anew when it breaks."""
+
+    def __init__(self, dsn: str) -> None:
+        self._dsn = dsn
+        self._connection: asyncpg.Connection | None = None
+        self._statements: dict[str, Any] = {}
+
+    async def fetch(self, query: str, *arguments: Any) -> list[Any]:
+        """Rows of a prepared statement; raises one of AWAY when PostgreSQL is out of reach."""
+        if self._connection is None or self._connection.is_closed():
+            self._statements.clear()
+            self._connection = await connect(self._dsn)
+        statement = self._statements.get(query)
+        if statement is None:
+            statement = self._statements[query] = await self._connection.prepare(query)
+        rows: list[Any] = await statement.fetch(*arguments, timeout=STATEMENT_TIMEOUT_S)
+        return rows
+
+    async def close(self) -> None:
+        """Give the connection back, or drop it when it does not answer."""
+        if self._connection is not None:
+            try:
+                await self._connection.close(timeout=2)
+            except AWAY:
+                self._connection.terminate()
+
+
+async def connect(dsn: str) -> asyncpg.Connection:
+    """A connection that acts as ``tollgate_gateway``."""
+    settings = {"role": "tollgate_gateway", "application_name": "tollgate-gateway"}
+    return await asyncpg.connect(dsn, timeout=5, server_settings=settings, statement_cache_size=0)
+
+
+class Journal:
+    """Opens, settlements, checkpoints and heartbeats of one gateway process."""
+
+    def __init__(self, dsn: str, spool_folder: Path, *, delivered: Callable[[], list[tuple[str, int, int]]]) -> None:
+        """``delivered`` lists running streams as (id, tenant, output tokens so far), for the checkpoints."""
+        self.owner = str(uuid.uuid4())
+        self._dsn = dsn
+        self._spool = Spool(spool_folder, self.owner)
+        self._delivered = delivered
+        self._openings: list[tuple[Opening, asyncio.Future[Refusal | None]]] = []
+        self._settlements: list[Settlement] = []
+        self._opening = asyncio.Event()
+        self._settling = asyncio.Event()
+        self._settled = asyncio.Event()
+        self._settled.set()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._closing = False
+
+    @property
+    def waiting(self) -> int:
+        """Settlements that PostgreSQL has not taken yet."""
+        return len(self._settlements)
+
+    def spool_writable(self) -> bool:
+        """Whether settlements could be kept on disk while PostgreSQL is away: else nothing may be admitted."""
+        return self._spool.writable()
+
+    async def start(self) -> None:
+        """Say that this process lives, settle what dead ones left in their spools, and start writing."""
+        connection = Connection(self._dsn)
+        try:
+            await connection.fetch(BEAT, self.owner, socket.gethostname(), os.getpid())
+            for leftover in self._spool.leftovers():
+                rows = [Settlement._make([*row[:10], tuple(row[10])]) for row in leftover.rows]
+                for start in range(0, len(rows), MOST_IN_BATCH):
+                    await connection.fetch(SETTLE, *_columns(rows[start : start + MOST_IN_BATCH]))
+                leftover.remove()
+                logger.info("settled %d requests from a spool", len(rows))
+        finally:
+            await connection.close()
+        self._tasks = [
+            asyncio.create_task(self._run(self._open_batches), name="journal opens"),
+            asyncio.create_task(self._run(self._settle_batches), name="journal settles"),
+            asyncio.create_task(self._run(self._beats), name="journal beats"),
+        ]
+
+    async def stop(self, *, within_s: float) -> None:
+        """Settle what is waiting; what PostgreSQL does not take in time stays in the spool for the next start."""
+        self._closing = True
+        try:
+            async with asyncio.timeout(within_s):
+                await self._settled.wait()
+        except TimeoutError:
+            logger.warning("%d settlements stay in the spool", len(self._settlements))
+        self._spool.write(self._settlements)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if not self._settlements:
+            self._spool.clear()
+
+    async def open(self, opening: Opening) -> Refusal | None:
+        """Commit a row and its holds: None when admitted, else what has no room. Raises JournalAway."""
+        future: asyncio.Future[Refusal | None] = asyncio.get_running_loop().create_future()
+        self._openings.append((opening, future))
+        self._opening.set()
+        return await future
+
+    def settle(self, settlement: Settlement) -> None:
+        """End a request. Never fails and never waits: the row is written in a moment, or when PostgreSQL is back."""
+        self._settlements.append(settlement)
+        self._settling.set()
+        self._settled.clear()
+
+    async def _run(self, work: Callable[[Connection], Any]) -> None:
+        """Keep one kind of work going: a batch that failed has failed its callers, and the next starts clean."""
+        while True:
+            connection = Connection(self._dsn)
+            try:
+                await work(connection)
+            except AWAY as error:
+                logger.warning("PostgreSQL is away: %s", error)
+            except Exception:
+                logger.exception("a journal batch failed")
+            finally:
+                await connection.close()
+            await asyncio.sleep(0.2)
+
+    async def _open_batches(self, connection: Connection) -> None:
+        while True:
+            await self._opening.wait()
+            batch = self._openings[:MOST_IN_BATCH]
+            del self._openings[:MOST_IN_BATCH]
+            if not self._openings:
+                self._opening.clear()
+            try:
+                await self._open_batch(connection, batch)
+            except BaseException:
+                for _, future in batch:
+                    if not future.done():
+                        future.set_exception(JournalAway())
+                raise
+
+    async def _open_batch(
+        self, connection: Connection, batch: list[tuple[Opening, asyncio.Future[Refusal | None]]]
+    ) -> None:
+        if not batch:
+            return
+        rows = [opening for opening, _ in batch]
+        refused = await connection.fetch(OPEN, self.owner, *map(list, zip(*rows, strict=True)))
+        refusals = {row[0]: Refusal(*row[1:]) for row in refused}
+        for place, (opening, future) in enumerate(batch, 1):
+            refusal = refusals.get(place)
+            if not future.done():
+                future.set_result(refusal)
+            elif refusal is None:  # the caller left while its row was being written
+                self.settle(abandoned(opening))
+
+    async def _settle_batches(self, connection: Connection) -> None:
+        while True:
+            await self._settling.wait()
+            if not self._closing:
+                await asyncio.sleep(GATHER_S)
+            batch = self._settlements[:MOST_IN_BATCH]
+            if batch:
+                await self._settle_batch(connection, batch)
+                del self._settlements[: len(batch)]
+            if not self._settlements:
+                self._settling.clear()
+                self._settled.set()
+                self._spool.clear()
+
+    async def _settle_batch(self, connection: Connection, batch: list[Settlement]) -> None:
+        """Settle a batch. A row that PostgreSQL can't take, alone either, is left open for the sweep to estimate."""
+        try:
+            await connection.fetch(SETTLE, *_columns(batch))
+        except AWAY:
+            self._spool.write(self._settlements)
+            raise
+        except asyncpg.PostgresError:
+            if len(batch) == 1:
+                logger.exception("settlement refused: %s", batch[0])
+                return
+            for row in batch:
+                await self._settle_batch(connection, [row])
+
+    async def _beats(self, connection: Connection) -> None:
+        while True:
+            await connection.fetch(BEAT, self.owner, socket.gethostname(), os.getpid())
+            running = [row for row in self._delivered() if row[2]]
+            for start in range(0, len(running), MOST_IN_BATCH):
+                await connection.fetch(
+                    CHECKPOINT, *map(list, zip(*running[start : start + MOST_IN_BATCH], strict=True))
+                )
+            await asyncio.sleep(BEAT_S)
+
+
+def abandoned(opening: Opening) -> Settlement:
+    """The end of a request that went nowhere: nothing was sent upstream, nothing is owed."""
+    return Settlement(opening.id, opening.tenant_id, "voided", None, 0, 1, "", "", "client_gone", "", (0,) * 18)
+
+
+def _columns(batch: list[Settlement]) -> tuple[list[Any], ...]:
+    """The arrays of settle_usage."""
+    ids, tenants, states, bases, costs, flags, upstreams, models, codes, finishes, counts = zip(*batch, strict=True)
+    flat = [number for row in counts for number in row]
+    columns = (ids, tenants, states, bases, costs, flat, flags, upstreams, models, codes, finishes)
+    return tuple(map(list, columns))

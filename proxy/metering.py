@@ -1,0 +1,134 @@
+"""One meter per admitted request: whatever becomes of the request, it ends in exactly one settlement."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+
+from billing.meters import NOTHING, Usage
+from billing.pricing import PriceVersion, PricingProblem, rate
+from proxy.directory import KeyGrant
+from proxy.journal import Journal, Opening, Settlement
+from proxy.rates import Limiter
+
+CLIENT_GONE, USAGE_IGNORED = 1, 4
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a call ended: the upstream's counts if they can be true, and output tokens delivered by our own estimate."""
+
+    usage: Usage | None
+    delivered: int
+    status: int = 200
+    error_code: str = ""
+    finish_reason: str = ""
+    usage_ignored: bool = False
+
+
+class UsageMeter:
+    """Counts one request and settles it once; a second end is ignored."""
+
+    __slots__ = (
+        "_grant",
+        "_journal",
+        "_limiter",
+        "_opening",
+        "_price",
+        "_rated_tokens",
+        "attempts",
+        "client_gone",
+        "cost",
+        "ended",
+        "first_byte_at",
+        "request_id",
+        "started",
+        "upstream",
+        "upstream_model",
+        "upstream_s",
+    )
+
+    def __init__(
+        self, request_id: str, grant: KeyGrant, price: PriceVersion, journal: Journal, limiter: Limiter
+    ) -> None:
+        self.request_id = request_id
+        self.started = time.monotonic()
+        self.first_byte_at = 0.0
+        self.upstream_s = 0.0
+        self.attempts = 0
+        self.upstream = ""
+        self.upstream_model = ""
+        self.client_gone = False
+        self.cost: int | None = None
+        self.ended = False
+        self._grant = grant
+        self._price = price
+        self._journal = journal
+        self._limiter = limiter
+        self._opening: Opening | None = None
+        self._rated_tokens = 0
+
+    def rated(self, tokens: int) -> None:
+        """The rates let it pass as this many tokens; the difference is corrected at the end."""
+        self._rated_tokens = tokens
+
+    def opened(self, opening: Opening) -> None:
+        """The row and its holds are committed: from here on there must be an end."""
+        self._opening = opening
+
+    def settle(self, outcome: Outcome) -> int:
+        """Book what was used, and return its cost in picodollars.
+
+        Where the upstream gave no counts that can be true, or counted what has no price, the input and what was
+        delivered are estimated. A stream that broke is booked the same way: what came is paid.
+        """
+        usage, basis, ignored = outcome.usage, "exact", outcome.usage_ignored
+        cost = None
+        if usage is not None:
+            try:
+                cost = rate(usage, self._price)
+            except PricingProblem:
+                ignored = True
+        if usage is None or cost is None:
+            basis = "estimated"
+            usage = Usage(input=self._opening.input_estimate if self._opening else 0, output=outcome.delivered)
+            cost = rate(usage, self._price)
+        self.cost = cost
+        self._end("settled", basis, usage, replace(outcome, usage_ignored=ignored))
+        return cost
+
+    def void(self, status: int, error_code: str) -> None:
+        """Nothing is owed: the call brought nothing."""
+        self.cost = 0
+        self._end("voided", None, NOTHING, Outcome(None, 0, status=status, error_code=error_code))
+
+    def _end(self, state: str, basis: str | None, usage: Usage, outcome: Outcome) -> None:
+        if self.ended:
+            return
+        self.ended = True
+        prompt, completion = usage.prompt_tokens, usage.completion_tokens
+        grant, opening = self._grant, self._opening
+        if grant.rates:
+            correction = prompt + completion - self._rated_tokens
+            self._limiter.finish(self.request_id, grant.tenant_id, grant.rates, tokens=correction)
+        if opening is None:
+            return
+        now = time.monotonic()
+        first = int((self.first_byte_at - self.started) * 1000) if self.first_byte_at else 0
+        duration = int((now - self.started) * 1000)
+        flags = (CLIENT_GONE if self.client_gone else 0) | (USAGE_IGNORED if outcome.usage_ignored else 0)
+        self._journal.settle(
+            Settlement(
+                opening.id,
+                opening.tenant_id,
+                state,
+                basis,
+                self.cost or 0,
+                flags,
+                self.upstream,
+                self.upstream_model,
+                outcome.error_code,
+                outcome.finish_reason,
+                (*usage.counts(), prompt, completion, self.attempts, outcome.status, first, duration),
+            )
+        )

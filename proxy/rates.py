@@ -1,0 +1,263 @@
+"""Rates in Redis: requests and tokens per minute (GCRA) and calls at once, for key, project and tenant in one script.
+
+Calls of one process that come together share a round trip; each tenant's go in one script call, whose keys share the
+tenant's hash slot. Without Redis each process keeps to its own share of the limits: there is no unlimited mode.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import msgspec
+from redis.asyncio import Redis
+from redis.exceptions import NoScriptError, RedisError
+
+from proxy.directory import Rates
+
+logger = logging.getLogger(__name__)
+
+MINUTE_MS = 60_000
+TIMEOUT_S = 1.0
+MOST_IN_BATCH = 256
+REST_S = 1.0
+
+# One tenant's operations in order. A take consumes on every scope or on none. Its answer is of the tightest scope:
+# {1, requests limit, left, reset ms, tokens limit, left, reset ms}; or of the one without room: {0, place, kind, limit,
+# wait ms}.
+SCRIPT = """
+local clock = redis.call('TIME')
+local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
+local answers = {}
+local function bucket(key, field, limit, cost)
+    local step = 60000 / limit
+    local full = tonumber(redis.call('HGET', key, field) or 0)
+    if full < now then full = now end
+    if cost > limit then cost = limit end
+    local after = full + cost * step
+    return after, after - now - 60000, math.floor((60000 - (after - now)) / step + 0.0001)
+end
+local function take(op)
+    local writes, best_r, best_t = {}, {-1, -1, 0}, {-1, -1, 0}
+    for place, scope in ipairs(op[5]) do
+        local key = KEYS[1] .. ':' .. scope[1]
+        if scope[2] > 0 then
+            local after, over, left = bucket(key, 'r', scope[2], 1)
+            if over > 0.5 then return {0, place, 'requests', scope[2], math.ceil(over)} end
+            writes[#writes + 1] = {key, 'r', after}
+            if best_r[1] < 0 or left < best_r[2] then best_r = {scope[2], left, after - now} end
+        end
+        if scope[3] > 0 then
+            local after, over, left = bucket(key, 't', scope[3], op[3])
+            if over > 0.5 then return {0, place, 'tokens', scope[3], math.ceil(over)} end
+            writes[#writes + 1] = {key, 't', after}
+            if best_t[1] < 0 or left < best_t[2] then best_t = {scope[3], left, after - now} end
+        end
+        if scope[4] > 0 then
+            redis.call('ZREMRANGEBYSCORE', key .. ':c', '-inf', now)
+            if redis.call('ZCARD', key .. ':c') >= scope[4] then return {0, place, 'concurrency', scope[4], 1000} end
+        end
+    end
+    for _, write in ipairs(writes) do
+        redis.call('HSET', write[1], write[2], string.format('%.3f', write[3]))
+        redis.call('PEXPIRE', write[1], 120000)
+    end
+    for _, scope in ipairs(op[5]) do
+        if scope[4] > 0 then
+            local key = KEYS[1] .. ':' .. scope[1] .. ':c'
+            redis.call('ZADD', key, now + op[4], op[2])
+            redis.call('PEXPIRE', key, op[4] + 60000)
+        end
+    end
+    return {1, best_r[1], best_r[2], math.ceil(best_r[3]), best_t[1], best_t[2], math.ceil(best_t[3])}
+end
+local function finish(op)
+    for _, scope in ipairs(op[5]) do
+        local key = KEYS[1] .. ':' .. scope[1]
+        if scope[3] > 0 and op[3] ~= 0 then
+            local full = tonumber(redis.call('HGET', key, 't') or 0)
+            if full < now then full = now end
+            redis.call('HSET', key, 't', string.format('%.3f', full + op[3] * 60000 / scope[3]))
+            redis.call('PEXPIRE', key, 120000)
+        end
+        if scope[4] > 0 then redis.call('ZREM', key .. ':c', op[2]) end
+    end
+    return {1}
+end
+for place, op in ipairs(cmsgpack.unpack(ARGV[1])) do
+    answers[place] = op[1] == 1 and take(op) or finish(op)
+end
+return cmsgpack.pack(answers)
+"""
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder()
+
+
+class Taken(NamedTuple):
+    """Admitted by every rate: what the tightest has left, for the answer's headers. −1 is no limit."""
+
+    requests_limit: int
+    requests_left: int
+    requests_reset_ms: int
+    tokens_limit: int
+    tokens_left: int
+    tokens_reset_ms: int
+
+
+class Exceeded(NamedTuple):
+    """The rate that has no room: its place among the grant's rates, kind, limit, and when to come back."""
+
+    place: int
+    kind: str
+    limit: int
+    wait_ms: int
+
+
+UNLIMITED = Taken(-1, -1, 0, -1, -1, 0)
+
+
+class Limiter:
+    """The rates of all tenants, as one process asks for them."""
+
+    def __init__(self, redis: Redis, *, processes: int) -> None:
+        self._redis = redis
+        self._sha = ""
+        self._waiting: list[tuple[int, list[Any], asyncio.Future[Any] | None]] = []
+        self._wake = asyncio.Event()
+        self._local = LocalShare(processes)
+        self._away_until = 0.0
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Start asking."""
+        self._task = asyncio.create_task(self._run(), name="rates")
+
+    async def stop(self) -> None:
+        """Stop asking and give the connections back."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+        await self._redis.aclose()
+
+    async def take(
+        self, request_id: str, tenant_id: int, rates: Sequence[Rates], *, tokens: int, seconds: int
+    ) -> Taken | Exceeded:
+        """Consume one request and ``tokens`` on every scope, and a place among the calls at once for ``seconds``."""
+        if not rates:
+            return UNLIMITED
+        if time.monotonic() < self._away_until:
+            return self._local.take(request_id, rates, tokens)
+        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self._waiting.append((tenant_id, [1, request_id, tokens, seconds * 1000, scopes(rates)], future))
+        self._wake.set()
+        try:
+            answer = await future
+        except RedisError:
+            return self._local.take(request_id, rates, tokens)
+        return Taken(*answer[1:]) if answer[0] else Exceeded(answer[1] - 1, *answer[2:])
+
+    def finish(self, request_id: str, tenant_id: int, rates: Sequence[Rates], *, tokens: int) -> None:
+        """Give the place back and correct the tokens by the difference to what was really used."""
+        if not rates:
+            return
+        self._local.finish(request_id)
+        if len(self._waiting) < 100_000 and (tokens or any(rate.concurrency for rate in rates)):
+            self._waiting.append((tenant_id, [2, request_id, tokens, 0, scopes(rates)], None))
+            self._wake.set()
+
+    async def _run(self) -> None:
+        while True:
+            await self._wake.wait()
+            batch = self._waiting[:MOST_IN_BATCH]
+            del self._waiting[:MOST_IN_BATCH]
+            if not self._waiting:
+                self._wake.clear()
+            try:
+                await self._ask(batch)
+            except (RedisError, OSError, TimeoutError) as error:
+                logger.warning("Redis is away, rates are kept locally: %s", error)
+                self._away_until = time.monotonic() + REST_S
+                for _, _, future in batch:
+                    if future is not None and not future.done():
+                        future.set_exception(RedisError("away"))
+
+    async def _ask(self, batch: list[tuple[int, list[Any], asyncio.Future[Any] | None]]) -> None:
+        """One pipeline with one script call per tenant."""
+        by_tenant: dict[int, list[tuple[list[Any], asyncio.Future[Any] | None]]] = {}
+        for tenant_id, operation, future in batch:
+            by_tenant.setdefault(tenant_id, []).append((operation, future))
+        async with asyncio.timeout(TIMEOUT_S):
+            try:
+                replies = await self._call(by_tenant)
+            except NoScriptError:
+                self._sha = ""
+                replies = await self._call(by_tenant)
+        for group, reply in zip(by_tenant.values(), replies, strict=True):
+            for (_, future), answer in zip(group, _decoder.decode(reply), strict=True):
+                if future is not None and not future.done():
+                    future.set_result(answer)
+
+    async def _call(self, by_tenant: dict[int, list[tuple[list[Any], asyncio.Future[Any] | None]]]) -> list[bytes]:
+        if not self._sha:
+            self._sha = await self._redis.script_load(SCRIPT)
+        calls = [
+            ("EVALSHA", self._sha, 1, f"tg:{{{tenant_id}}}", _encoder.encode([operation for operation, _ in group]))
+            for tenant_id, group in by_tenant.items()
+        ]
+        if len(calls) == 1:
+            return [await self._redis.execute_command(*calls[0])]  # type: ignore[no-untyped-call]
+        pipeline = self._redis.pipeline(transaction=False)
+        for call in calls:
+            pipeline.execute_command(*call)
+        replies: list[bytes] = await pipeline.execute()
+        return replies
+
+
+class LocalShare:
+    """What one process may let through while Redis is away: its share of each limit, counted in memory."""
+
+    def __init__(self, processes: int) -> None:
+        self._processes = processes
+        self._full: dict[tuple[str, str], float] = {}
+        self._running: dict[str, set[str]] = {}
+        self._places: dict[str, list[str]] = {}
+
+    def take(self, request_id: str, rates: Sequence[Rates], tokens: int) -> Taken | Exceeded:
+        """As Limiter.take, at 1/processes of every limit, but never less than one."""
+        now = time.monotonic() * 1000
+        writes: list[tuple[tuple[str, str], float]] = []
+        for place, rate in enumerate(rates):
+            for kind, limit, cost in (("requests", rate.requests, 1), ("tokens", rate.tokens, tokens)):
+                if limit is None:
+                    continue
+                share = max(1, limit // self._processes)
+                after = max(now, self._full.get((rate.key, kind), 0.0)) + min(cost, share) * MINUTE_MS / share
+                if after - now > MINUTE_MS + 0.5:
+                    return Exceeded(place, kind, limit, int(after - now - MINUTE_MS) + 1)
+                writes.append(((rate.key, kind), after))
+            if rate.concurrency is not None:
+                running = self._running.get(rate.key, ())
+                if len(running) >= max(1, rate.concurrency // self._processes):
+                    return Exceeded(place, "concurrency", rate.concurrency, 1000)
+        if len(self._full) > 100_000:
+            self._full = {key: full for key, full in self._full.items() if full > now}
+        self._full.update(writes)
+        for rate in rates:
+            if rate.concurrency is not None:
+                self._running.setdefault(rate.key, set()).add(request_id)
+                self._places.setdefault(request_id, []).append(rate.key)
+        return UNLIMITED
+
+    def finish(self, request_id: str) -> None:
+        """Give the places of a request back."""
+        for key in self._places.pop(request_id, ()):
+            self._running[key].discard(request_id)
+
+
+def scopes(rates: Sequence[Rates]) -> list[tuple[str, int, int, int]]:
+    """Rates as the script reads them; 0 is no limit."""
+    return [(rate.key, rate.requests or 0, rate.tokens or 0, rate.concurrency or 0) for rate in rates]

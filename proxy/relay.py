@@ -1,0 +1,77 @@
+"""The pump of a stream: upstream bytes through the translator to the client, with the back-pressure of both sides."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import orjson
+from pyreqwest.exceptions import PyreqwestError
+from pyreqwest.response import ResponseBodyReader
+
+from proxy.dialects.shape import AnswerStream
+from proxy.errors import GatewayError, Unavailable
+from proxy.live import LiveStream, LiveStreams
+
+Receive = Callable[[], Awaitable[dict[str, Any]]]
+
+
+async def first_bytes(reader: ResponseBodyReader, translator: AnswerStream) -> bytes:
+    """Translated bytes up to the first that say something; empty when the whole stream said nothing.
+
+    Until these are there the client has seen nothing, so a failure can still be a real status or another route.
+    """
+    out = b""
+    while not out and not translator.done and translator.failure is None:
+        chunk = await reader.read_chunk()
+        if chunk is None:
+            out += translator.close()
+            break
+        out += translator.feed(bytes(chunk))
+    return out
+
+
+async def pump(reader: ResponseBodyReader, translator: AnswerStream, live: LiveStream) -> None:
+    """Relay until the answer is complete, the upstream ends or breaks, or the stream is cut. Never raises for these:
+    the translator's ``failure`` says what went wrong."""
+    loop_time = asyncio.get_running_loop().time
+    send, feed, read = live.send, translator.feed, reader.read_chunk
+    try:
+        while not translator.done and translator.failure is None:
+            chunk = await read()
+            if chunk is None:
+                await say(live, translator.close())
+                break
+            out = feed(bytes(chunk))
+            now = live.upstream_at = loop_time()
+            if out and not live.client_gone_at:
+                live.spoke_at = live.sending_since = now
+                await send({"type": "http.response.body", "body": out, "more_body": True})
+                live.sending_since = 0.0
+    except PyreqwestError:
+        translator.failure = Unavailable(502, "The upstream broke off.", "bad_gateway")
+    except asyncio.CancelledError:
+        task = asyncio.current_task()
+        if live.reason is None or task is None:
+            raise
+        task.uncancel()
+        translator.failure = live.reason
+
+
+async def say(live: LiveStream, out: bytes) -> None:
+    """Send bytes unless the client is gone."""
+    if out and not live.client_gone_at:
+        await live.send({"type": "http.response.body", "body": out, "more_body": True})
+
+
+async def watch(receive: Receive, live: LiveStream, streams: LiveStreams) -> None:
+    """Notice that the client hung up."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
+    streams.client_gone(live)
+
+
+def error_event(error: GatewayError) -> bytes:
+    """An error after the first byte: one event, and then the end without an end marker."""
+    return b"data: " + orjson.dumps(error.body()) + b"\n\n"

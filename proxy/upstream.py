@@ -1,0 +1,185 @@
+"""Calls to upstreams: pooled clients, timeouts, and which of a model's routes to try, in which order, how often."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+
+from pyreqwest.client import Client, ClientBuilder
+from pyreqwest.request import RequestBuilder
+
+from proxy.dialects.shape import FailureMessage, UpstreamCall
+from proxy.directory import Route, Target
+from proxy.errors import BadRequest, GatewayError, Unavailable
+
+FAILURES_TO_OPEN = 5
+REST_S = 5.0
+MOST_REST_S = 60.0
+RETRY_SHARE = 0.1
+MOST_RETRIES_SAVED = 10.0
+
+
+class Clients:
+    """One pooled client per upstream. Headers are built from scratch: nothing of the caller's goes."""
+
+    def __init__(self) -> None:
+        self._clients: dict[tuple[str, int, int], Client] = {}
+
+    def request(self, target: Target, call: UpstreamCall, request_id: str) -> RequestBuilder:
+        """A request to an upstream, ready to send."""
+        client = self._client(target)
+        headers = [*target.headers, *call.headers, ("x-request-id", f"req_{request_id}")]
+        return (
+            client.post(target.base_url + call.path)
+            .headers(headers)
+            .body_bytes(call.body)
+            .timeout(timedelta(seconds=target.total_timeout_s))
+        )
+
+    async def close(self) -> None:
+        """Close every connection; must come before the loop ends."""
+        for client in self._clients.values():
+            await client.close()
+        self._clients.clear()
+
+    def _client(self, target: Target) -> Client:
+        key = (target.base_url, target.connect_timeout_s, target.first_byte_timeout_s)
+        client = self._clients.get(key)
+        if client is None:
+            client = self._clients[key] = (
+                ClientBuilder()
+                .connect_timeout(timedelta(seconds=target.connect_timeout_s))
+                .read_timeout(timedelta(seconds=target.first_byte_timeout_s))
+                .pool_idle_timeout(timedelta(seconds=30))
+                .follow_redirects(False)
+                .referer(False)
+                .no_proxy()
+                .user_agent("tollgate")
+                .build()
+            )
+        return client
+
+
+@dataclass(slots=True)
+class Health:
+    """How a route has been doing: failures in a row, and until when it rests."""
+
+    failures: int = 0
+    rests_until: float = 0.0
+    probing: bool = False
+
+
+class Breaker:
+    """Keeps calls off routes that fail. After a rest one call probes; its success opens the route again."""
+
+    def __init__(self) -> None:
+        self._health: dict[int, Health] = {}
+
+    def allows(self, route_id: int) -> bool:
+        """Whether a route may be tried now; taking the single probe of a resting one."""
+        health = self._health.get(route_id)
+        if health is None or not health.rests_until:
+            return True
+        if time.monotonic() < health.rests_until or health.probing:
+            return False
+        health.probing = True
+        return True
+
+    def wait_ms(self, routes: tuple[Route, ...]) -> int:
+        """Until when the first of some resting routes rests."""
+        now = time.monotonic()
+        rests = [self._health[route.id].rests_until - now for route in routes if route.id in self._health]
+        return max(1000, int(min(rests, default=1.0) * 1000))
+
+    def succeeded(self, route_id: int) -> None:
+        """The route works."""
+        if route_id in self._health:
+            del self._health[route_id]
+
+    def failed(self, route_id: int, *, retry_after_s: float | None = None) -> None:
+        """The route failed; it rests after several failures in a row, or as long as its upstream asked."""
+        health = self._health.setdefault(route_id, Health())
+        health.failures += 1
+        health.probing = False
+        if retry_after_s is not None:
+            health.rests_until = time.monotonic() + min(retry_after_s, MOST_REST_S)
+        elif health.failures >= FAILURES_TO_OPEN:
+            rest = min(REST_S * 2 ** (health.failures - FAILURES_TO_OPEN), MOST_REST_S)
+            health.rests_until = time.monotonic() + rest
+
+
+class RetryBudget:
+    """Retries are at most a tenth of calls, so that a failing upstream is not hit twice as hard."""
+
+    def __init__(self) -> None:
+        self._saved = MOST_RETRIES_SAVED
+
+    def earn(self) -> None:
+        """A call was made."""
+        if self._saved < MOST_RETRIES_SAVED:
+            self._saved += RETRY_SHARE
+
+    def spend(self) -> bool:
+        """Whether one more retry fits."""
+        if self._saved < 1:
+            return False
+        self._saved -= 1
+        return True
+
+
+def in_order(routes: tuple[Route, ...]) -> Iterator[Route]:
+    """Routes by priority; those of one priority in an order drawn by weight."""
+    if len(routes) == 1:
+        yield routes[0]
+        return
+    for priority in sorted({route.priority for route in routes}):
+        tier = [route for route in routes if route.priority == priority]
+        while tier:
+            chosen = random.choices(tier, [route.weight for route in tier])[0]  # noqa: S311 - shares load, no secret
+            tier.remove(chosen)
+            yield chosen
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """An attempt that brought no answer: what to tell the client, and whether another route may do better.
+
+    ``unused`` is a request that never left: it may be sent again on the same route.
+    """
+
+    error: GatewayError
+    next_route: bool
+    retry_after_s: float | None = None
+    unused: bool = False
+
+
+def judge(status: int, said: FailureMessage, retry_after: str | None) -> Failure:
+    """What an upstream's status below or above 200 means for the client, and for the other routes."""
+    wait = parse_retry_after(retry_after)
+    wait_ms = None if wait is None else int(wait * 1000)
+    because = f": {said.message}" if said.message else "."
+    if status in (400, 413, 422):
+        code = said.code or ("context_length_exceeded" if "context" in said.message.lower() else "invalid_value")
+        return Failure(BadRequest(said.message or "The upstream refused the request.", code, param=said.param), False)
+    if status in (429, 503, 529):
+        error = Unavailable(
+            503, "The model is overloaded upstream. Try again.", "upstream_overloaded", retry_after_ms=wait_ms
+        )
+        return Failure(error, True, wait)
+    if status in (408, 504):
+        return Failure(Unavailable(504, "The upstream timed out.", "timeout"), True)
+    if status in (401, 402, 403, 404):
+        return Failure(
+            Unavailable(502, "The upstream refused our request; the operator must see to it.", "bad_gateway"), True
+        )
+    return Failure(Unavailable(502, f"The upstream failed{because}", "bad_gateway"), True)
+
+
+def parse_retry_after(value: str | None) -> float | None:
+    """Seconds of a ``Retry-After`` in seconds; a date or nonsense is None."""
+    if value is None or not value.strip().isdecimal() or len(value.strip()) > 6:
+        return None
+    return float(value)
