@@ -1,0 +1,81 @@
+"""Changes to a tenant's own data and to its projects: names, time zone, address."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime
+
+from django.core.exceptions import ValidationError
+from django.db import transaction
+
+from portal import audit
+from portal.members import TenancyProblem
+from portal.models import Project, Tenant, User
+from portal.zones import valid_zone
+
+LONGEST_NAME = 200
+LONGEST_ADDRESS = 1000
+
+
+def change_tenant(*, tenant: Tenant, name: str, timezone: str, address: str, actor: User, now: datetime) -> None:
+    """Name, time zone and invoice address of a tenant. A new time zone holds for windows that start later."""
+    name = _checked_name(name, "An organisation")
+    try:
+        valid_zone(timezone)
+    except ValidationError as error:
+        raise TenancyProblem(str(error.messages[0])) from None
+    if len(address) > LONGEST_ADDRESS:
+        raise TenancyProblem(f"An address has at most {LONGEST_ADDRESS} characters.")
+    values = {"name": name, "timezone": timezone, "address": address.strip()}
+    changed = {field: value for field, value in values.items() if getattr(tenant, field) != value}
+    if not changed:
+        return
+    with transaction.atomic():
+        Tenant.objects.filter(pk=tenant.pk).update(**changed)
+        audit.record(
+            tenant=tenant, actor=actor, action="tenant.change", subject=tenant.slug, now=now, detail=dict(changed)
+        )
+    tenant.refresh_from_db()
+
+
+def rename_project(*, project: Project, name: str, actor: User, now: datetime) -> None:
+    """Another name for a project; its slug stays, because addresses and API clients use it."""
+    name = _checked_name(name, "A project")
+    if name == project.name:
+        return
+    with transaction.atomic():
+        Project.objects.filter(pk=project.pk).update(name=name)
+        audit.record(
+            tenant=project.tenant,
+            actor=actor,
+            action="project.rename",
+            subject=project.slug,
+            now=now,
+            detail={"from": project.name, "to": name},
+        )
+    project.name = name
+
+
+def change_person(*, user: User, name: str) -> None:
+    """A person's own name, as members see it."""
+    if len(name) > 150 or not name.isprintable():
+        raise TenancyProblem("A name has at most 150 printable characters.")
+    User.objects.filter(pk=user.pk).update(name=name.strip())
+
+
+def _checked_name(name: str, whose: str) -> str:
+    name = name.strip()
+    if not name or len(name) > LONGEST_NAME or not name.isprintable():
+        raise TenancyProblem(f"{whose} needs a name of at most {LONGEST_NAME} printable characters.")
+    return name
+
+
+def free_project_slug(tenant: Tenant, name: str) -> str:
+    """A slug no project of the tenant has, made from a name: ``Customer support`` → ``customer-support``, ``…-2``."""
+    base = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:50].strip("-") or "project"
+    taken = set(Project.objects.filter(tenant=tenant, slug__startswith=base).values_list("slug", flat=True))
+    slug, number = base, 1
+    while slug in taken:
+        number += 1
+        slug = f"{base}-{number}"
+    return slug

@@ -1,0 +1,111 @@
+"""Invoices: the running month, drafts, finalising, the document."""
+
+from __future__ import annotations
+
+from django.contrib import messages
+from django.http import HttpResponse
+from django.shortcuts import redirect
+from django.utils.timezone import now
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
+
+from billing import invoice_pdf, reports
+from billing.invoices import InvoiceProblem
+from billing.models import Invoice
+from billing.periods import PeriodProblem
+from portal import closing, readings
+from portal.access import Permission, one
+from portal.forms import MonthForm
+from portal.models import Tenant
+from portal.views.calls import CLASS_WORDS
+from portal.views.page import TenantRequest, render_page, tenant_page
+
+
+@require_safe
+@tenant_page(Permission.SEE_INVOICES)
+def invoices(request: TenantRequest, tenant: Tenant) -> HttpResponse:
+    """The running month and every invoice."""
+    moment = now()
+    month = reports.month_so_far(tenant_id=tenant.pk, zone=tenant.timezone, now=moment)
+    context = {
+        "month": month,
+        "models": readings.shares(month.by_model, "model", readings.Names(tenant)),
+        "wallet": reports.wallet(tenant_id=tenant.pk),
+        "invoices": reports.invoices(tenant_id=tenant.pk),
+        "form": MonthForm(today=month.period.label),
+    }
+    return render_page(request, "invoices.html", context)
+
+
+@require_POST
+@tenant_page(Permission.CLOSE_PERIOD)
+def draft_invoice(request: TenantRequest, tenant: Tenant) -> HttpResponse:
+    """Draft a month, or build its draft anew."""
+    month = str(request.POST.get("month", ""))[:20]
+    try:
+        invoice = closing.draft_month(tenant=tenant, month=month, actor=request.user, now=now())
+    except (InvoiceProblem, PeriodProblem) as problem:
+        messages.error(request, str(problem))
+        return redirect("invoices", tenant.slug)
+    return redirect("invoice", tenant.slug, invoice.pk)
+
+
+@require_safe
+@tenant_page(Permission.SEE_INVOICES)
+def invoice(request: TenantRequest, tenant: Tenant, invoice_id: int) -> HttpResponse:
+    """One invoice with its lines."""
+    shown = _invoice(tenant, invoice_id)
+    lines = shown.lines.order_by("position")
+    context = {
+        "invoice": shown,
+        "lines": [(CLASS_WORDS.get(line.token_class, line.token_class), line) for line in lines],
+        "running": shown.period_end_at > now(),
+    }
+    return render_page(request, "invoice.html", context)
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@tenant_page(Permission.CLOSE_PERIOD)
+def finalise_invoice(request: TenantRequest, tenant: Tenant, invoice_id: int) -> HttpResponse:
+    """Give a draft its number, after asking."""
+    shown = _invoice(tenant, invoice_id)
+    problem = ""
+    if request.method == "POST":
+        try:
+            done = closing.finalise(invoice=shown, actor=request.user, now=now())
+        except InvoiceProblem as refused:
+            problem = str(refused)
+        else:
+            if done.number:
+                messages.success(request, f"Invoice {done.number} is final.")
+            return redirect("invoice", tenant.slug, done.pk)
+    context = {"invoice": shown, "problem": problem, "running": shown.period_end_at > now()}
+    return render_page(request, "invoice_finalise.html", context, status=422 if problem else 200)
+
+
+@require_POST
+@tenant_page(Permission.CLOSE_PERIOD)
+def discard_invoice(request: TenantRequest, tenant: Tenant, invoice_id: int) -> HttpResponse:
+    """Take a draft back."""
+    try:
+        closing.discard(invoice=_invoice(tenant, invoice_id), actor=request.user, now=now())
+    except InvoiceProblem as problem:
+        messages.error(request, str(problem))
+    else:
+        messages.success(request, "The draft is gone; its calls wait for the next one.")
+    return redirect("invoices", tenant.slug)
+
+
+@require_safe
+@tenant_page(Permission.SEE_INVOICES)
+def invoice_document(request: TenantRequest, tenant: Tenant, invoice_id: int) -> HttpResponse:
+    """The PDF."""
+    shown = _invoice(tenant, invoice_id)
+    answer = HttpResponse(invoice_pdf.render(shown), content_type="application/pdf")
+    name = shown.number or f"draft-{shown.period_label}"
+    answer["Content-Disposition"] = f'attachment; filename="{name}.pdf"'
+    answer["Cache-Control"] = "no-store"
+    return answer
+
+
+def _invoice(tenant: Tenant, invoice_id: int) -> Invoice:
+    return one(Invoice.objects.filter(tenant=tenant, pk=invoice_id).select_related("tenant"))
