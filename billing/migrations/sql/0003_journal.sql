@@ -129,6 +129,9 @@ BEGIN
                     SELECT i, b.id, b."limit", b.spent, b.held
                     FROM unnest(v_some) x (id) LEFT JOIN billing_allowance b ON b.id = x.id
                     WHERE b.id IS NULL OR b.spent + b.held + p_holds[i] > b."limit" ORDER BY b.id LIMIT 1;
+                IF NOT FOUND THEN
+                    RAISE EXCEPTION 'allowances % cannot be held', p_allowances[i];
+                END IF;
             END IF;
         END LOOP;
     END IF;
