@@ -72,3 +72,16 @@ def _stream_in_scope(response: StreamingHttpResponse, scope: RowScope) -> None:
             yield from content
 
     response.streaming_content = parts()
+
+
+class AdminPolicyMiddleware:
+    """Widens the Content-Security-Policy by what Unfold needs, under ``/admin/`` only."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        response = self.get_response(request)
+        if request.path_info.startswith(settings.ADMIN_PATH):
+            response._csp_update = settings.ADMIN_CONTENT_SECURITY_POLICY  # type: ignore[attr-defined]
+        return response

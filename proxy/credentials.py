@@ -32,12 +32,17 @@ class Sealed(NamedTuple):
     last_four: str
 
 
-def seal(*, master_key: str, upstream_id: int, name: str, secret: str) -> Sealed:
-    """Encrypt an upstream's API key. Refuses what could not be sent in a header."""
+def check(secret: str) -> None:
+    """Raise CredentialProblem for what could not be sent in a header."""
     if not secret or len(secret) > LONGEST_SECRET:
         raise CredentialProblem(f"An upstream's API key has 1 to {LONGEST_SECRET} characters.")
     if not secret.isascii() or not secret.isprintable() or secret != secret.strip():
         raise CredentialProblem("An upstream's API key has visible ASCII characters only, and no space at its ends.")
+
+
+def seal(*, master_key: str, upstream_id: int, name: str, secret: str) -> Sealed:
+    """Encrypt an upstream's API key. Refuses what ``check`` refuses."""
+    check(secret)
     nonce = os.urandom(_NONCE)
     box = AESGCM(_key(master_key)).encrypt(nonce, secret.encode(), _associated(upstream_id, name))
     # Four characters of a short secret would be too much of it.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from django.http import Http404
-from drf_spectacular.utils import extend_schema
 from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -15,8 +14,8 @@ class Missing(APIView):
 
     authentication_classes = ()
     permission_classes = (AllowAny,)
+    schema = None
 
-    @extend_schema(exclude=True)
     def initial(self, request: Request, *args: object, **kwargs: object) -> None:
         """Nothing is here."""
         raise Http404

@@ -1,0 +1,10 @@
+"""The operators' pages about people, tenants and wallets. Signing in goes through the one door of allauth."""
+
+from allauth.account.decorators import secure_admin_login
+from django.contrib import admin
+
+from portal.admin import audits, tenants, users, wallets
+
+__all__ = ["audits", "tenants", "users", "wallets"]
+
+admin.site.login = secure_admin_login(admin.site.login)  # type: ignore[method-assign]

@@ -1,0 +1,163 @@
+"""Prices: publishing the next version, and the history. A version that is published is never changed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+from django.contrib import admin
+from django.db import transaction
+from django.http import HttpRequest
+from django.utils.timezone import now
+from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
+
+from billing import catalog
+from billing.admin import BoundedPaginator
+from billing.meters import SURCHARGES, TOKEN_CLASSES
+from billing.models import Price, PriceBook
+from billing.money import PICO_PER_USD, usd
+from portal.admin.audited import AuditedAdmin
+from portal.admin.money_fields import PriceField, UsdField
+from proxy.models import Model
+
+LABELS = {"per_request": "Per request (USD)", "per_web_search": "Per web search (USD)", "per_image": "Per image (USD)"}
+
+
+def per_million(price: int) -> str:
+    """Picodollars per token as USD per 1M."""
+    return usd(price * (PICO_PER_USD // 10**6))
+
+
+class PriceForm(forms.ModelForm):  # type: ignore[type-arg]
+    """A new version. Publishing happens while the form is checked, so that what stands against it is said there."""
+
+    book = forms.ModelChoiceField(PriceBook.objects.order_by("pk"), widget=UnfoldAdminSelectWidget, required=False)
+    model = forms.ChoiceField(widget=UnfoldAdminSelectWidget)
+    effective_from = forms.DateTimeField(
+        required=False,
+        widget=UnfoldAdminTextInputWidget(attrs={"placeholder": "2026-12-01 00:00"}),
+        help_text="UTC. Empty is now. A price cannot start in the past.",
+    )
+
+    class Meta:
+        model = Price
+        fields = ("book", "model")
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        names = Model.objects.order_by("name").values_list("name", flat=True)
+        self.fields["model"].choices = [(name, name) for name in names]  # type: ignore[attr-defined]
+        self.fields["book"].empty_label = "Default"  # type: ignore[attr-defined]
+        self.published: Price | None = None
+
+    def clean(self) -> dict[str, Any]:
+        """Publish; a problem is an error of the form, and undoes it."""
+        values = super().clean() or {}
+        if self.errors:
+            return values
+        moment = now()
+        prices = {name: values[name] for name in (*TOKEN_CLASSES, *SURCHARGES) if values.get(name) is not None}
+        try:
+            with transaction.atomic():
+                self.published = catalog.publish(
+                    book=values["book"] or catalog.default_book(),
+                    model=values["model"],
+                    prices=prices,
+                    effective_from=values["effective_from"] or moment,
+                    now=moment,
+                )
+        except catalog.PriceProblem as problem:
+            self.add_error(None, str(problem))
+            return values
+        if self.published is None:
+            self.add_error(None, "These prices are in force already: there is nothing to publish.")
+        return values
+
+    def _post_clean(self) -> None:
+        """The row was made by ``publish``; the form's own is not checked or stored."""
+
+    def save(self, commit: bool = True) -> Price:
+        """The published version."""
+        if self.published is None:
+            raise ValueError("a price that was not published cannot be saved")
+        self.instance = self.published
+        self.save_m2m = lambda: None  # type: ignore[method-assign]
+        return self.published
+
+
+for _name in TOKEN_CLASSES:
+    _needed = _name in ("input", "output")
+    PriceForm.base_fields[_name] = PriceField(
+        required=_needed,
+        label=f"{_name.replace('_', ' ').capitalize()} (USD per 1M)",
+        help_text="" if _needed else "Empty takes the price of its parent class.",
+    )
+for _name in SURCHARGES:
+    PriceForm.base_fields[_name] = UsdField(required=False, label=LABELS[_name])
+
+
+@admin.register(Price)
+class PriceAdmin(AuditedAdmin):
+    """Versions of prices."""
+
+    form = PriceForm
+    paginator = BoundedPaginator
+    list_display = ("model", "book", "effective_from", "effective_to", "shown_input", "shown_cached", "shown_output")
+    list_filter = ("book",)
+    search_fields = ("model",)
+    list_select_related = ("book",)
+    ordering = ("model", "-effective_from")
+
+    def get_fieldsets(self, request: HttpRequest, obj: Price | None = None) -> Any:
+        """The form of a new version; the numbers of a published one."""
+        if obj is None:
+            fields: tuple[str, ...] = ("book", "model", "effective_from", *TOKEN_CLASSES, *SURCHARGES)
+        else:
+            fields = ("book", "model", "effective_from", "effective_to", "numbers", "inherited")
+        return ((None, {"fields": fields}),)
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Price | None = None) -> tuple[str, ...]:
+        """A published version is shown in USD."""
+        return ("numbers",) if obj else ()
+
+    def get_form(self, request: HttpRequest, obj: Price | None = None, change: bool = False, **kwargs: Any) -> Any:
+        """The whole form as it is: its fields are no columns."""
+        if obj is None:
+            return PriceForm
+        return super().get_form(request, obj, change=change, **kwargs)
+
+    def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
+        """Start from the version in force, so that a change is what is typed and no more."""
+        name = request.GET.get("model", "")[:200]
+        last = Price.objects.filter(book=catalog.default_book(), model=name).order_by("-effective_from").first()
+        if last is None:
+            return {"model": name}
+        own = [token_class for token_class in TOKEN_CLASSES if token_class not in last.inherited]
+        return {"model": name} | {field: getattr(last, field) for field in (*own, *SURCHARGES)}
+
+    def has_change_permission(self, request: HttpRequest, obj: object = None) -> bool:
+        """Published is published."""
+        return False
+
+    def write(self, request: HttpRequest, obj: Price, form: forms.ModelForm[Any], change: bool) -> None:
+        """Nothing: publishing stored it."""
+
+    @admin.display(description="Input")
+    def shown_input(self, price: Price) -> str:
+        """USD per 1M."""
+        return per_million(price.input)
+
+    @admin.display(description="Cache read")
+    def shown_cached(self, price: Price) -> str:
+        """USD per 1M."""
+        return per_million(price.cache_read)
+
+    @admin.display(description="Output")
+    def shown_output(self, price: Price) -> str:
+        """USD per 1M."""
+        return per_million(price.output)
+
+    @admin.display(description="Prices (USD per 1M tokens)")
+    def numbers(self, price: Price) -> str:
+        """Every class."""
+        return ", ".join(f"{name} {per_million(getattr(price, name))}" for name in TOKEN_CLASSES)
