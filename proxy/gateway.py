@@ -16,6 +16,7 @@ from proxy.admission import Admission, Quote, quote
 from proxy.attempts import Attempts, Opened
 from proxy.chat import ChatRequest
 from proxy.dialects.envelope import Surface
+from proxy.dialects.openai import usage_body
 from proxy.dialects.shape import AnswerStream, Asked
 from proxy.directory import Directory, KeyGrant
 from proxy.errors import GatewayError, Unauthorized, Unavailable
@@ -96,7 +97,11 @@ class Gateway:
         wanted = quote(chat, grant, self.directory)
         meter = UsageMeter(exchange.request_id, grant, wanted.price, self._journal, self._limiter)
         asked = Asked(
-            self._options.id_prefix + exchange.request_id, chat.model, chat.include_usage, wanted.entry.context_window
+            self._options.id_prefix + exchange.request_id,
+            chat.model,
+            chat.include_usage,
+            wanted.entry.context_window,
+            chat.choices,
         )
         seconds = max((route.target.total_timeout_s for route in wanted.entry.routes), default=1)
         taken = await self._admission.admit(chat, grant, wanted, meter, seconds)
@@ -126,6 +131,8 @@ class Gateway:
                 usage_ignored=answer.usage_ignored,
             )
         )
+        if answer.usage is None:
+            answer.body["usage"] = usage_body(meter.usage)
         if self._options.show_cost:
             answer.body["cost"] = orjson.Fragment(cost_json(cost))
         body = call.surface.answer(orjson.dumps(answer.body))
@@ -169,7 +176,7 @@ class Gateway:
     def _settle_stream(self, translator: AnswerStream, meter: UsageMeter) -> int:
         """Book a stream, complete or broken."""
         error = translator.failure
-        if error is None and not translator.done and not translator.finish_reason:
+        if error is None and not translator.done and not translator.complete():
             error = Unavailable(502, "The stream was broken off.", "bad_gateway")
         return meter.settle(
             Outcome(
@@ -189,7 +196,7 @@ class Gateway:
         if translator.failure is not None:
             tail = relay.error_event(translator.failure)
         else:
-            tail = translator.tail(cost_json(cost) if self._options.show_cost else None)
+            tail = translator.tail(usage_body(call.meter.usage), cost_json(cost) if self._options.show_cost else None)
         await call.exchange.send({"type": "http.response.body", "body": tail, "more_body": False})
 
 

@@ -46,6 +46,7 @@ class UsageMeter:
         "upstream",
         "upstream_model",
         "upstream_s",
+        "usage",
     )
 
     def __init__(
@@ -60,6 +61,7 @@ class UsageMeter:
         self.upstream_model = ""
         self.client_gone = False
         self.cost: int | None = None
+        self.usage = NOTHING
         self.ended = False
         self._grant = grant
         self._price = price
@@ -93,7 +95,7 @@ class UsageMeter:
             basis = "estimated"
             usage = Usage(input=self._opening.input_estimate if self._opening else 0, output=outcome.delivered)
             cost = rate(usage, self._price)
-        self.cost = cost
+        self.cost, self.usage = cost, usage
         self._end("settled", basis, usage, replace(outcome, usage_ignored=ignored))
         return cost
 

@@ -50,7 +50,8 @@ async def pump(reader: ResponseBodyReader, translator: AnswerStream, live: LiveS
                 await send({"type": "http.response.body", "body": out, "more_body": True})
                 live.sending_since = 0.0
     except PyreqwestError:
-        translator.failure = Unavailable(502, "The upstream broke off.", "bad_gateway")
+        if not translator.complete():
+            translator.failure = Unavailable(502, "The upstream broke off.", "bad_gateway")
     except asyncio.CancelledError:
         task = asyncio.current_task()
         if live.reason is None or task is None:

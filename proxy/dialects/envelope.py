@@ -1,4 +1,4 @@
-"""The two faces of the API: plain OpenAI under ``/v1``, and the ``success, code, message, data`` envelope of ``/api/v1``."""
+"""The two faces of the API: plain OpenAI under ``/v1``, and the ``success, code, data`` envelope of ``/api/v1``."""
 
 from __future__ import annotations
 

@@ -16,6 +16,7 @@ from proxy.errors import GatewayError, Unavailable
 from proxy.sse import EventDecoder, TooLong
 
 FINISH_REASONS = frozenset({"stop", "length", "tool_calls", "content_filter", "function_call"})
+MOST_BUFFERED = 64 * 1024
 DONE = b"data: [DONE]\n\n"
 
 _PLAIN_BLOCK = re.compile(rb"(?:data: \{[^\r\n]+\}\n\n)+")
@@ -144,8 +145,11 @@ class OpenAIStream:
             self._buffer = b""
         if self._theirs is not None and not self._decoder.pending:
             end = chunk.rfind(b"\n\n") + 2
-            block = chunk[:end] if end != len(chunk) else chunk
-            if end > 1 and (plain := self._pass(block)) is not None:
+            if end == 1 and b"\r" not in chunk and len(chunk) < MOST_BUFFERED:
+                self._buffer = chunk
+                return b""
+            plain = self._pass(chunk if end == len(chunk) else chunk[:end])
+            if plain is not None:
                 self._buffer = chunk[end:]
                 return plain
         return self._translate(chunk)
@@ -156,10 +160,8 @@ class OpenAIStream:
         out = self._translate(rest) if rest and not self.done and self.failure is None else b""
         if not self.done and self.failure is None:
             out += self._events_out(self._decoder.flush())
-        if not self._finished and self.failure is None:
-            self.failure = Unavailable(
-                502, "The upstream ended its stream before the answer was complete.", "bad_gateway"
-            )
+        if self.failure is None and not self.done and not self.complete():
+            self.failure = Unavailable(502, "The upstream ended its stream too soon.", "bad_gateway")
         return out
 
     def delivered(self) -> int:
@@ -168,11 +170,15 @@ class OpenAIStream:
             return 0
         return max(self._events, (self._bytes - self._events * self._overhead) // 4)
 
-    def tail(self, cost: bytes | None) -> bytes:
+    def complete(self) -> bool:
         """See AnswerStream."""
-        if not self._asked.include_usage or self._raw_usage is None:
+        return len(self._finished) >= self._asked.choices
+
+    def tail(self, usage: dict[str, Any], cost: bytes | None) -> bytes:
+        """See AnswerStream."""
+        if not self._asked.include_usage:
             return DONE
-        chunk = {**self._told, "choices": [], "usage": self._raw_usage}
+        chunk = {**self._told, "choices": [], "usage": self._raw_usage or usage}
         if cost is not None:
             chunk["cost"] = orjson.Fragment(cost)
         return b"data: " + orjson.dumps(chunk) + b"\n\n" + DONE
@@ -293,6 +299,18 @@ def read_usage(usage: object, context_window: int) -> tuple[Usage | None, bool]:
     except meters.UsageProblem:
         given = [usage.get("prompt_tokens"), usage.get("completion_tokens")]
         return None, any(value not in (None, 0) for value in given)
+
+
+def usage_body(usage: Usage) -> dict[str, Any]:
+    """Our own counts in OpenAI's shape: prompt_tokens include cached ones, completion_tokens include reasoning."""
+    prompt, completion = usage.prompt_tokens, usage.completion_tokens
+    return {
+        "prompt_tokens": prompt,
+        "completion_tokens": completion,
+        "total_tokens": prompt + completion,
+        "prompt_tokens_details": {"cached_tokens": usage.cache_read, "audio_tokens": usage.input_audio},
+        "completion_tokens_details": {"reasoning_tokens": usage.reasoning, "audio_tokens": usage.output_audio},
+    }
 
 
 def finish_reason(reason: object) -> str:

@@ -17,12 +17,13 @@ class MalformedAnswer(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What an answer must show: its id, the model name that was asked for, whether usage was asked for in the stream."""
+    """What an answer must show: its id, the model name asked for, and in a stream usage, if that was asked for."""
 
     answer_id: str
     model: str
     include_usage: bool
     context_window: int
+    choices: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +65,14 @@ class AnswerStream(Protocol):
     def delivered(self) -> int:
         """Output tokens that went to the client so far, estimated."""
 
-    def tail(self, cost: bytes | None) -> bytes:
-        """The usage chunk, if it was asked for, with ``cost`` as JSON in it, and the end marker."""
+    def complete(self) -> bool:
+        """Whether every choice has said why it finished: then what is missing of the stream is no loss."""
+
+    def tail(self, usage: dict[str, Any], cost: bytes | None) -> bytes:
+        """The usage chunk, if it was asked for, with ``cost`` as JSON in it, and the end marker.
+
+        ``usage`` stands in where the upstream's own is missing or cannot be true.
+        """
 
 
 class Dialect(Protocol):
