@@ -270,7 +270,7 @@ class InviteForm(RoleForm):
     """An e-mail address to invite."""
 
     email = forms.EmailField(
-        label="E-mail address",
+        label="Email address",
         error_messages={"required": "Whom do you want to invite?", "invalid": "That is not an e-mail address."},
         widget=forms.EmailInput(attrs={"placeholder": "ana@example.com", "autocomplete": "off"}),
     )

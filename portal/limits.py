@@ -8,7 +8,7 @@ from datetime import datetime
 from django.db import transaction
 from django.db.models import QuerySet
 
-from billing import budgets
+from billing import budgets, money
 from billing.models import Budget
 from portal import audit, quotas
 from portal.api_keys import limits_holder
@@ -122,10 +122,12 @@ def _quota_scope(scope: Scope) -> QuerySet[Quota]:
 
 
 def _difference(before: Limits, after: Limits) -> dict[str, object]:
-    """What changed; money as text, because JSON numbers are floats to many readers."""
+    """What changed, as text: JSON numbers are floats to many readers."""
     old, new = asdict(before), asdict(after)
-    return {name: [_text(old[name]), _text(new[name])] for name in old if old[name] != new[name]}
+    return {name: f"{_text(name, old[name])} → {_text(name, new[name])}" for name in old if old[name] != new[name]}
 
 
-def _text(value: int | None) -> str | None:
-    return None if value is None else str(value)
+def _text(name: str, value: int | None) -> str:
+    if value is None:
+        return "no limit"
+    return f"{money.usd(value)} USD" if name in Budget.Window.values else str(value)

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from django.urls import reverse
 
 from billing import reports
+from billing.models import Wallet
 from billing.periods import month_of
 from billing.reports import Limit, Slice, Totals
 from portal.models import ApiKey, Project, Tenant
@@ -73,7 +74,7 @@ class Names:
             api_key = self.keys[key]
             name = api_key.name or str(api_key)
             return Named(name, reverse("key", args=[self.tenant.slug, api_key.public_id]))
-        if dimension in ("tenant", "wallet"):
+        if dimension == "tenant":
             return Named(self.tenant.name)
         return Named(str(key))
 
@@ -94,8 +95,10 @@ def models_used(tenant: Tenant, *, now: datetime) -> list[str]:
 def gauges(tenant: Tenant, *, now: datetime, scope: str = "", scope_id: int | None = None) -> list[Gauge]:
     """The tenant's limits as bars: all of them, or those of one scope."""
     names = Names(tenant)
+    wallet = reports.wallet(tenant_id=tenant.pk)
+    paid = Named("Credit line" if wallet and wallet.mode == Wallet.Mode.POSTPAID else "Balance")
     return [
-        _gauge(limit, names)
+        _gauge(limit, paid if limit.scope == "wallet" else names.of(limit.scope, limit.scope_id))
         for limit in reports.limits(tenant_id=tenant.pk, now=now)
         if not scope or (limit.scope == scope and limit.scope_id == scope_id)
     ]
@@ -111,10 +114,10 @@ def shares(slices: Iterable[Slice], dimension: str, names: Names) -> list[Share]
     ]
 
 
-def _gauge(limit: Limit, names: Names) -> Gauge:
+def _gauge(limit: Limit, label: Named) -> Gauge:
     whole = limit.limit if limit.limit > 0 else 1
     spent = min(BAR, max(0, limit.spent) * BAR // whole)
     held = min(BAR - spent, max(0, limit.held) * BAR // whole)
     if limit.spent > 0 and not spent:
         spent = 4  # something that was spent is seen
-    return Gauge(limit, names.of(limit.scope, limit.scope_id), WINDOW_WORDS[limit.window], spent, held)
+    return Gauge(limit, label, WINDOW_WORDS[limit.window], spent, held)

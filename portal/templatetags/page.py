@@ -77,16 +77,17 @@ def ms(value: int | None) -> str:
 
 @register.filter
 def moment(value: datetime | None, style: str = "minute") -> SafeString:
-    """A time in the page's zone: ``day``, ``minute`` or ``second``; the full one on hovering."""
+    """A time in the page's zone: ``day``, ``minute`` or ``second``; the full one on hovering. This year goes unsaid."""
     if value is None:
         return SafeString("—")
     local = timezone.localtime(value)
-    shown = {"day": "%-d %b %Y", "minute": "%-d %b %Y, %H:%M", "second": "%-d %b %Y, %H:%M:%S"}[style]
+    year = "" if style != "day" and local.year == timezone.localdate().year else " %Y"
+    clock = {"day": "", "minute": ", %H:%M", "second": ", %H:%M:%S"}[style]
     return format_html(
         '<time datetime="{}" title="{}">{}</time>',
         value.isoformat(),
         local.strftime("%Y-%m-%d %H:%M:%S.%f")[:-3] + local.strftime(" %Z"),
-        local.strftime(shown),
+        local.strftime(f"%-d %b{year}{clock}"),
     )
 
 

@@ -129,7 +129,7 @@ def first_model(tenant: Tenant, shown: ApiKey | None = None) -> str:
     if shown is not None and shown.allowed_models:
         return str(shown.allowed_models[0])
     on_sale = offers.models_on_sale(tenant.pk, now=now())
-    return next((name for name in on_sale if not name.startswith("sandbox/")), on_sale[0] if on_sale else "MODEL")
+    return next(iter(on_sale), "MODEL")
 
 
 def _shown_once(request: TenantRequest, issued: IssuedKey, old: ApiKey | None = None) -> HttpResponse:

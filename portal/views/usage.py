@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -75,7 +75,7 @@ def _shares(
 ) -> list[Share]:
     if by == "day":
         drawn = shares(reversed(by_day), "day", names)
-        return [Share(Named(f"{item.label.name}"), item.totals, item.width) for item in drawn]
+        return [replace(item, label=Named(f"{date.fromisoformat(item.label.name):%-d %b %Y}")) for item in drawn]
     slices = reports.usage_by(tenant_id=tenant.pk, dimension=by, start=days.start, end=days.end, **only)
     return shares(slices, by, names)
 
