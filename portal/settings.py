@@ -24,7 +24,7 @@ GATEWAY_PROCESSES = environment.integer("TOLLGATE_WORKERS", 1, least=1, most=256
 MOST_BODY_BYTES = environment.integer("TOLLGATE_MAX_BODY_MB", 50, least=1, most=1024) * 1024 * 1024
 ANSWER_ID_PREFIX = os.environ.get("TOLLGATE_ID_PREFIX", "chatcmpl-")
 SHOW_COST = os.environ.get("TOLLGATE_SHOW_COST", "1") != "0"
-SANDBOX_URL = os.environ.get("TOLLGATE_SANDBOX_URL", "")
+SANDBOX_URL = os.environ.get("TOLLGATE_SANDBOX_URL") or environment.runtime().get("sandbox_url", "")
 REDIS_URL = environment.redis_url()
 
 ROLES = {"owner": "", "operator": "tollgate_operator", "portal": "tollgate_portal", "gateway": "tollgate_gateway"}
