@@ -98,10 +98,10 @@ def from_openai(usage: dict[str, object], *, context_window: int) -> Usage:
         raise UsageProblem(f"{prompt} + {completion} tokens do not fit the context window")
     read = _details(usage.get("prompt_tokens_details"))
     written = _details(usage.get("completion_tokens_details"))
-    cached = _count(read.get("cached_tokens") or 0, "cached_tokens")
-    audio_in = _count(read.get("audio_tokens") or 0, "prompt audio_tokens")
-    reasoning = _count(written.get("reasoning_tokens") or 0, "reasoning_tokens")
-    audio_out = _count(written.get("audio_tokens") or 0, "completion audio_tokens")
+    cached = _part(read, "cached_tokens")
+    audio_in = _part(read, "audio_tokens")
+    reasoning = _part(written, "reasoning_tokens")
+    audio_out = _part(written, "audio_tokens")
     if cached + audio_in > prompt or reasoning + audio_out > completion:
         raise UsageProblem("details are larger than their total")
     return Usage(
@@ -114,9 +114,15 @@ def from_openai(usage: dict[str, object], *, context_window: int) -> Usage:
     )
 
 
+def _part(details: dict[str, object], name: str) -> int:
+    """One of the details: null or missing is none of it."""
+    value = details.get(name)
+    return _count(value, name) if value else 0
+
+
 def _count(value: object, name: str) -> int:
     """A token count: a whole number from 0 to 2³¹−1; integral floats are taken as whole numbers."""
-    if isinstance(value, float) and value.is_integer():
+    if type(value) is float and value.is_integer():
         value = int(value)
     if type(value) is not int or not 0 <= value <= MOST_TOKENS:
         raise UsageProblem(f"{name} is not a token count")

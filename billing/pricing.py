@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
-from billing.meters import PARENT_CLASS, TOKEN_CLASSES, Usage
+from billing.meters import COMPLETION_CLASSES, PARENT_CLASS, PROMPT_CLASSES, TOKEN_CLASSES, Usage
 
 MOST_COST = 2**63 - 1
 
@@ -35,22 +35,15 @@ class PriceVersion:
     per_web_search: int | None = None
     per_image: int | None = None
 
-    @property
-    def dearest_input(self) -> int:
-        """The most a prompt token can cost."""
-        return max(
-            self.input,
-            self.cache_read,
-            self.cache_write_5m,
-            self.cache_write_1h,
-            self.input_audio,
-            self.input_image,
-        )
+    dearest_input: int = field(init=False, compare=False)
+    """The most a prompt token can cost."""
+    dearest_output: int = field(init=False, compare=False)
+    """The most a completion token can cost."""
 
-    @property
-    def dearest_output(self) -> int:
-        """The most a completion token can cost."""
-        return max(self.output, self.reasoning, self.output_audio, self.output_image)
+    def __post_init__(self) -> None:
+        """Work out the dearest prices once, where a version is loaded, not for every call."""
+        object.__setattr__(self, "dearest_input", max(getattr(self, name) for name in PROMPT_CLASSES))
+        object.__setattr__(self, "dearest_output", max(getattr(self, name) for name in COMPLETION_CLASSES))
 
 
 @dataclass(frozen=True, slots=True)

@@ -81,11 +81,13 @@ class Gateway:
 
     def authenticate(self, key: bytes | None) -> KeyGrant:
         """The grant of a key, by its full digest; the same refusal whatever is wrong with it."""
-        if key is None or not key_format.well_formed(key):
+        if key is None or len(key) != key_format.LENGTH:
             raise Unauthorized
-        if not self.directory.fresh:
-            raise Unavailable(503, "Your key cannot be checked at the moment. Try again.", "shutting_down")
         grant = self.directory.grants.get(key_format.digest(key, self._pepper))
+        if not self.directory.fresh:
+            if not key_format.well_formed(key):
+                raise Unauthorized
+            raise Unavailable(503, "Your key cannot be checked at the moment. Try again.", "shutting_down")
         if grant is None or (grant.expires_at is not None and grant.expires_at <= datetime.now(UTC)):
             raise Unauthorized
         return grant

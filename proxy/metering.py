@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from billing.meters import NOTHING, Usage
 from billing.pricing import PriceVersion, PricingProblem, rate
@@ -96,7 +96,7 @@ class UsageMeter:
             usage = Usage(input=self._opening.input_estimate if self._opening else 0, output=outcome.delivered)
             cost = rate(usage, self._price)
         self.cost, self.usage = cost, usage
-        self._end("settled", basis, usage, replace(outcome, usage_ignored=ignored))
+        self._end("settled", basis, usage, outcome, ignored=ignored)
         return cost
 
     def void(self, status: int, error_code: str) -> None:
@@ -104,7 +104,7 @@ class UsageMeter:
         self.cost = 0
         self._end("voided", None, NOTHING, Outcome(None, 0, status=status, error_code=error_code))
 
-    def _end(self, state: str, basis: str | None, usage: Usage, outcome: Outcome) -> None:
+    def _end(self, state: str, basis: str | None, usage: Usage, outcome: Outcome, *, ignored: bool = False) -> None:
         if self.ended:
             return
         self.ended = True
@@ -118,7 +118,7 @@ class UsageMeter:
         now = time.monotonic()
         first = int((self.first_byte_at - self.started) * 1000) if self.first_byte_at else 0
         duration = int((now - self.started) * 1000)
-        flags = (CLIENT_GONE if self.client_gone else 0) | (USAGE_IGNORED if outcome.usage_ignored else 0)
+        flags = (CLIENT_GONE if self.client_gone else 0) | (USAGE_IGNORED if ignored else 0)
         self._journal.settle(
             Settlement(
                 opening.id,
