@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import signal
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import httpx
 
-from portal.environment import ROOT
+from portal.stack.processes import Child, Command, never
 
 READY = "sandbox listening on "
+START_SECONDS = 30.0
 
 
 class SandboxProcess:
@@ -22,26 +21,30 @@ class SandboxProcess:
         self.state = state
         self.flags = flags
         self.url = ""
-        self.process: subprocess.Popen[str] | None = None
+        self.child: Child | None = None
 
     def start(self) -> SandboxProcess:
         """Start it and wait until it listens."""
         port = self.url.rpartition(":")[2] or "0"
-        command = [sys.executable, "-m", "proxy.sandbox", "--port", port, "--state", str(self.state), *self.flags]
-        self.process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
-        assert self.process.stdout is not None
-        line = self.process.stdout.readline()
-        assert line.startswith(READY), line
-        self.url = line.removeprefix(READY).strip()
+        arguments = [sys.executable, "-m", "proxy.sandbox", "--port", port, "--state", str(self.state), *self.flags]
+        self.child = Child(Command("sandbox", arguments, self.state.with_suffix(".log")))
+        self.child.wait_until(lambda: READY in self._printed(), never, seconds=START_SECONDS)
+        self.url = self._printed().partition(READY)[2].split()[0]
         return self
 
     def kill(self) -> None:
         """SIGKILL."""
-        self._end(signal.SIGKILL)
+        if self.child is not None:
+            self.child.kill()
 
     def stop(self) -> None:
         """SIGTERM."""
-        self._end(signal.SIGTERM)
+        if self.child is not None:
+            self.child.stop()
+
+    def _printed(self) -> str:
+        assert self.child is not None
+        return self.child.tail()
 
     def stats(self, request_id: str = "") -> dict[str, Any]:
         """The totals with ``detail``, or one request's charge."""
@@ -52,11 +55,3 @@ class SandboxProcess:
     def clear(self) -> None:
         """Forget all charges and the counts of flaky models."""
         httpx.delete(self.url + "/stats").raise_for_status()
-
-    def _end(self, number: signal.Signals) -> None:
-        if self.process is not None:
-            self.process.send_signal(number)
-            self.process.wait(10)
-            assert self.process.stdout is not None
-            self.process.stdout.close()
-            self.process = None

@@ -84,6 +84,7 @@ class Stack:
         self._start("sandbox", "proxy.sandbox", ["--port", str(port), "--state", str(self.home.path / "sandbox")])
         url = f"http://127.0.0.1:{port}"
         self.variables["TOLLGATE_SANDBOX_URL"] = url
+        write_private(self.home.runtime, {**environment.runtime(), "sandbox_url": url})  # for commands run beside us
         return url
 
     def _migrate(self) -> None:
@@ -157,10 +158,10 @@ def up() -> int:
             demo = Stack(home, options(), supervisor).start()
             say(greeting.text(demo))
             supervisor.watch()
-        except Stopped:
-            pass
-        finally:
             say("Stopping.")
+        except Stopped:
+            say("Stopping.")
+        finally:
             supervisor.stop()
             home.runtime.unlink(missing_ok=True)
     return 0
