@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from urllib.parse import parse_qsl, unquote, urlsplit
 
@@ -148,6 +149,8 @@ USE_TZ = True
 STATIC_URL = "/static/"
 STATICFILES_DIRS = [BASE_DIR / "portal" / "static"]
 STATIC_ROOT = environment.home() / "static"
+with contextlib.suppress(OSError):
+    STATIC_ROOT.mkdir(parents=True, exist_ok=True)  # WhiteNoise warns of a missing folder, though it uses the finders
 WHITENOISE_USE_FINDERS = True
 WHITENOISE_MAX_AGE = 3600
 
