@@ -20,7 +20,7 @@ class Migration(migrations.Migration):
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('name', models.CharField(max_length=63, unique=True, validators=[django.core.validators.RegexValidator('^[a-z0-9][a-z0-9-]{0,62}$', 'Use a–z, 0–9 and hyphens, at most 63 characters.')])),
                 ('dialect', models.CharField(default='openai', max_length=20)),
-                ('base_url', models.URLField(max_length=500)),
+                ('base_url', models.CharField(max_length=500, validators=[django.core.validators.URLValidator(schemes=['https', 'http'])])),
                 ('rules', models.JSONField(blank=True, default=dict)),
                 ('connect_timeout_s', models.PositiveSmallIntegerField(default=5, validators=[django.core.validators.MinValueValidator(1)])),
                 ('first_byte_timeout_s', models.PositiveSmallIntegerField(default=120, validators=[django.core.validators.MinValueValidator(1)])),

@@ -1,0 +1,30 @@
+"""Prices, usage, limits, ledger and invoices. Amounts are whole picodollars unless a name says otherwise.
+
+The database keeps the rules it can keep: see billing/migrations/sql for the partitioned journal, its functions, the
+zero-sum and immutability triggers and row-level security. One module writes each table; billing/README.md says which.
+"""
+
+from billing.models.invoices import Invoice, InvoicedTransfer, InvoiceLine, InvoiceSeries
+from billing.models.ledger import LedgerAccount, LedgerEntry, Transfer
+from billing.models.limits import Allowance, Budget, Wallet
+from billing.models.prices import Price, PriceBook
+from billing.models.usage import JournalOwner, UsageAdjustment, UsageEvent, UsageRollup
+
+__all__ = [
+    "Allowance",
+    "Budget",
+    "Invoice",
+    "InvoiceLine",
+    "InvoiceSeries",
+    "InvoicedTransfer",
+    "JournalOwner",
+    "LedgerAccount",
+    "LedgerEntry",
+    "Price",
+    "PriceBook",
+    "Transfer",
+    "UsageAdjustment",
+    "UsageEvent",
+    "UsageRollup",
+    "Wallet",
+]

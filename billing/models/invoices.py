@@ -1,0 +1,98 @@
+"""Invoices with their lines, numbers, and the transfers they cover."""
+
+from __future__ import annotations
+
+from django.db import models
+from django.db.models import F, Q
+from django.utils.timezone import now
+
+from billing.models.amounts import picodollars
+from billing.models.ledger import Transfer
+
+
+class InvoiceSeries(models.Model):
+    """The last number given in a series and year: the counter row that makes invoice numbers gapless."""
+
+    series = models.CharField(max_length=10)
+    year = models.PositiveSmallIntegerField()
+    last_number = models.PositiveIntegerField(default=0)
+
+    class Meta:
+        constraints = (models.UniqueConstraint("series", "year", name="invoice_series_once"),)
+
+    def __str__(self) -> str:
+        return f"{self.series}-{self.year}"
+
+
+class Invoice(models.Model):
+    """What a tenant owes for a period; immutable once finalised. Totals are minor units (cents) of ``currency``."""
+
+    class Status(models.TextChoices):
+        DRAFT = "draft"
+        FINALISED = "finalised"
+        PAID = "paid"
+        VOID = "void"
+        UNCOLLECTIBLE = "uncollectible"
+
+    tenant = models.ForeignKey("portal.Tenant", on_delete=models.PROTECT, related_name="invoices")
+    status = models.CharField(max_length=13, choices=Status, default=Status.DRAFT)
+    number = models.CharField(max_length=40, null=True, blank=True, unique=True)
+    period_label = models.CharField(max_length=7)
+    period_start_at = models.DateTimeField()
+    period_end_at = models.DateTimeField()
+    timezone = models.CharField(max_length=64)
+    currency = models.CharField(max_length=3)
+    subtotal = models.BigIntegerField(default=0)
+    tax = models.BigIntegerField(default=0)
+    total = models.BigIntegerField(default=0)
+    exact = picodollars(default=0)
+    snapshot = models.JSONField(default=dict)
+    created_at = models.DateTimeField(default=now)
+    finalised_at = models.DateTimeField(null=True, blank=True)
+    parked_reason = models.CharField(max_length=200, blank=True)
+
+    class Meta:
+        constraints = (
+            models.UniqueConstraint("tenant", "period_start_at", condition=Q(status="draft"), name="invoice_one_draft"),
+            models.CheckConstraint(condition=Q(total=F("subtotal") + F("tax")), name="invoice_total_sums"),
+            models.CheckConstraint(
+                condition=Q(status="draft", number__isnull=True) | (~Q(status="draft") & Q(number__isnull=False)),
+                name="invoice_number_when_finalised",
+            ),
+        )
+
+    def __str__(self) -> str:
+        return self.number or f"draft {self.period_label}"
+
+
+class InvoiceLine(models.Model):
+    """Usage of one model, token class and price version in a period: exact picodollars, rounded once to minor units."""
+
+    invoice = models.ForeignKey(Invoice, on_delete=models.CASCADE, related_name="lines")
+    tenant = models.ForeignKey("portal.Tenant", on_delete=models.PROTECT, related_name="+")
+    position = models.PositiveIntegerField()
+    period_label = models.CharField(max_length=7)
+    model = models.CharField(max_length=200)
+    token_class = models.CharField(max_length=20)
+    price_id = models.BigIntegerField()
+    quantity = models.BigIntegerField()
+    unit_price = models.BigIntegerField()
+    exact = picodollars()
+    amount = models.BigIntegerField()
+
+    class Meta:
+        constraints = (models.UniqueConstraint("invoice", "position", name="invoice_line_position"),)
+
+    def __str__(self) -> str:
+        return f"{self.model} {self.token_class}"
+
+
+class InvoicedTransfer(models.Model):
+    """Which invoice a usage transfer is on. A transfer is on one invoice at most, so late usage lands on the next."""
+
+    transfer = models.OneToOneField(Transfer, on_delete=models.PROTECT, primary_key=True)
+    invoice = models.ForeignKey(Invoice, on_delete=models.CASCADE, related_name="transfers")
+    tenant = models.ForeignKey("portal.Tenant", on_delete=models.PROTECT, related_name="+")
+
+    def __str__(self) -> str:
+        return f"{self.transfer_id} on {self.invoice_id}"

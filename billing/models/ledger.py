@@ -1,0 +1,77 @@
+"""Accounts, transfers and entries: append-only and double."""
+
+from __future__ import annotations
+
+from django.db import models
+from django.db.models import Q
+from django.utils.timezone import now
+
+from billing.models.amounts import picodollars
+
+
+class LedgerAccount(models.Model):
+    """A place money is in: three per tenant, and the house's own."""
+
+    class Kind(models.TextChoices):
+        WALLET = "wallet"
+        RECEIVABLE = "receivable"
+        ACCRUED = "accrued"
+        REVENUE = "revenue"
+        ROUNDING = "rounding"
+        BREAKAGE = "breakage"
+        GOODWILL = "goodwill"
+        PAYMENTS = "payments"
+
+    tenant = models.ForeignKey("portal.Tenant", on_delete=models.PROTECT, null=True, blank=True, related_name="+")
+    kind = models.CharField(max_length=10, choices=Kind)
+    currency = models.CharField(max_length=3, default="USD")
+
+    class Meta:
+        constraints = (
+            models.UniqueConstraint("tenant", "kind", "currency", name="ledger_account_once", nulls_distinct=False),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.kind} of {self.tenant_id or 'the house'}"
+
+
+class Transfer(models.Model):
+    """One movement of money: its entries sum to zero per currency, and neither is ever changed."""
+
+    class Kind(models.TextChoices):
+        USAGE = "usage"
+        ADJUSTMENT = "adjustment"
+        TOP_UP = "top_up"
+        PAYMENT = "payment"
+        INVOICE = "invoice"
+        REVERSAL = "reversal"
+
+    tenant = models.ForeignKey("portal.Tenant", on_delete=models.PROTECT, related_name="+")
+    kind = models.CharField(max_length=10, choices=Kind)
+    key = models.CharField(max_length=200)
+    effective_at = models.DateTimeField()
+    posted_at = models.DateTimeField(default=now)
+    memo = models.CharField(max_length=200, blank=True)
+    reverses = models.OneToOneField("self", on_delete=models.PROTECT, null=True, blank=True, related_name="reversal")
+
+    class Meta:
+        constraints = (models.UniqueConstraint("tenant", "key", name="transfer_key_once"),)
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.key}"
+
+
+class LedgerEntry(models.Model):
+    """One side of a transfer: a debit is positive, a credit negative."""
+
+    transfer = models.ForeignKey(Transfer, on_delete=models.PROTECT, related_name="entries")
+    tenant = models.ForeignKey("portal.Tenant", on_delete=models.PROTECT, related_name="+")
+    account = models.ForeignKey(LedgerAccount, on_delete=models.PROTECT, related_name="entries")
+    currency = models.CharField(max_length=3, default="USD")
+    amount = picodollars()
+
+    class Meta:
+        constraints = (models.CheckConstraint(condition=~Q(amount=0), name="ledger_entry_not_zero"),)
+
+    def __str__(self) -> str:
+        return f"{self.amount} on {self.account_id}"
