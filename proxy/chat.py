@@ -22,6 +22,7 @@ PARTS = {
 }
 IMAGE_TOKENS = 16_384
 """What one linked image can cost at most: no provider bills more for a single picture."""
+MOST_DEPTH = 250  # orjson reads more levels than the 254 it writes
 
 _LONE_SURROGATE = re.compile(
     rb"\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F][0-9a-fA-F]{2})"
@@ -57,8 +58,8 @@ def parse(raw: bytes) -> ChatRequest:
     images = _check_messages(body["messages"])
     stream = body.get("stream", False)
     options = body.get("stream_options")
-    if options is not None and not stream:
-        raise bad("'stream_options' is only allowed when 'stream' is true.", "invalid_value", "stream_options")
+    if options is not None:
+        _check_stream_options(options, stream)
     if "top_logprobs" in body and not body.get("logprobs"):
         raise bad("'top_logprobs' needs 'logprobs' to be true.", "invalid_value", "top_logprobs")
     if "tools" in body:
@@ -93,7 +94,28 @@ def decode(raw: bytes) -> dict[str, Any]:
             raise BadRequest(reason, "invalid_json") from None
     if type(body) is not dict:
         raise BadRequest("The body must be a JSON object.", "invalid_json")
+    if raw.count(b"{") + raw.count(b"[") > MOST_DEPTH:
+        _check_depth(body)
     return body
+
+
+def _check_depth(body: dict[str, Any]) -> None:
+    """Refuse nesting that can be read but not written again."""
+    level: list[Any] = [body]
+    for _ in range(MOST_DEPTH):
+        inner = (node.values() if type(node) is dict else node for node in level)
+        level = [child for children in inner for child in children if type(child) is dict or type(child) is list]
+        if not level:
+            return
+    raise BadRequest(f"The body is nested more than {MOST_DEPTH} levels deep.", "invalid_json")
+
+
+def _check_stream_options(options: dict[str, Any], stream: bool) -> None:
+    if not stream:
+        raise bad("'stream_options' is only allowed when 'stream' is true.", "invalid_value", "stream_options")
+    wanted = options.get("include_usage")
+    if wanted is not None and type(wanted) is not bool:
+        raise wrong_type("stream_options.include_usage", "a boolean", wanted)
 
 
 def _check_messages(messages: list[Any]) -> int:
@@ -107,7 +129,7 @@ def _check_messages(messages: list[Any]) -> int:
         content = message.get("content")
         if type(content) is str and (role == "user" or role == "system"):
             continue
-        if role not in ROLES:
+        if type(role) is not str or role not in ROLES:
             raise _bad_role(index, message)
         if type(content) is list:
             images += _check_parts(content, f"messages[{index}].content")
@@ -143,7 +165,7 @@ def _check_parts(parts: list[Any], path: str) -> int:
         if type(part) is not dict:
             raise wrong_type(f"{path}[{index}]", "an object", part)
         kind = part.get("type")
-        if kind not in PARTS:
+        if type(kind) is not str or kind not in PARTS:
             raise bad(
                 f"Invalid value: '{excerpt(kind)}'. Supported values are: 'text', 'image_url', 'input_audio', 'file'.",
                 "invalid_value",
