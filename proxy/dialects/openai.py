@@ -12,7 +12,7 @@ from billing import meters
 from billing.meters import Usage
 from proxy.chat import ChatRequest
 from proxy.dialects.shape import Answer, Asked, FailureMessage, MalformedAnswer, UpstreamCall
-from proxy.errors import GatewayError, Unavailable
+from proxy.errors import GatewayError, Unavailable, excerpt
 from proxy.sse import EventDecoder, TooLong
 
 FINISH_REASONS = frozenset({"stop", "length", "tool_calls", "content_filter", "function_call"})
@@ -20,7 +20,7 @@ MOST_BUFFERED = 64 * 1024
 DONE = b"data: [DONE]\n\n"
 
 _PLAIN_BLOCK = re.compile(rb"(?:data: \{[^\r\n]+\}\n\n)+")
-_SPECIAL = re.compile(rb'"usage":\s?[^n\s]|"finish_reason":\s?[^n\s]|"error":')
+_SPECIAL = re.compile(rb'"usage":\s*[^n\s]|"finish_reason":\s*[^n\s]|"error":')
 _SECRETS = re.compile(r"https?://\S+|\b(?:sk|pk|key|AIza)[-_A-Za-z0-9*]{6,}", re.ASCII)
 
 
@@ -91,8 +91,8 @@ class OpenAI:
         code, param = error.get("code"), error.get("param")
         return FailureMessage(
             bounded(text) if type(text) is str else "",
-            code if type(code) is str else "",
-            param if type(param) is str else None,
+            excerpt(code) if type(code) is str else "",
+            excerpt(param) if type(param) is str else None,
         )
 
 
@@ -231,7 +231,8 @@ class OpenAIStream:
         if chunk.get("error"):
             self.failure = embedded_failure(chunk)
             return b""
-        self._note_usage(chunk.pop("usage", None))
+        if chunk.get("usage") is not None:
+            self._note_usage(chunk.pop("usage"))
         choices = chunk.get("choices")
         if type(choices) is not list or not choices:
             return b""
@@ -279,8 +280,6 @@ class OpenAIStream:
 
     def _note_usage(self, usage: object) -> None:
         """Usage is cumulative: the last that can be true wins."""
-        if usage is None:
-            return
         read, ignored = read_usage(usage, self._asked.context_window)
         if read is not None:
             self.usage = read
@@ -338,8 +337,8 @@ def embedded_failure(body: dict[str, Any]) -> GatewayError:
 
 
 def bounded(text: str) -> str:
-    """At most 400 characters of an upstream's words, addresses and keys blotted out."""
-    return _SECRETS.sub("…", text)[:400]
+    """At most 400 characters of an upstream's words, addresses and keys blotted out, NUL left out."""
+    return _SECRETS.sub("…", text[:4000]).replace("\0", "")[:400]
 
 
 def _member(name: str, value: str) -> bytes:
