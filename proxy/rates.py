@@ -24,6 +24,7 @@ MINUTE_MS = 60_000
 TIMEOUT_S = 1.0
 MOST_IN_BATCH = 256
 REST_S = 1.0
+LINGER_S = 0.005
 
 # One tenant's operations in order. A take consumes on every scope or on none. Its answer is of the tightest scope:
 # {1, requests limit, left, reset ms, tokens limit, left, reset ms}; or of the one without room: {0, place, kind, limit,
@@ -130,6 +131,7 @@ class Limiter:
         self._wake = asyncio.Event()
         self._local = LocalShare(processes)
         self._away_until = 0.0
+        self._lingering = False
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -167,7 +169,9 @@ class Limiter:
         self._local.finish(request_id)
         if len(self._waiting) < 100_000 and (tokens or any(rate.concurrency for rate in rates)):
             self._waiting.append((tenant_id, [2, request_id, tokens, 0, scopes(rates)], None))
-            self._wake.set()
+            if not self._lingering:  # nobody waits for it: let it ride along with the next take
+                self._lingering = True
+                asyncio.get_running_loop().call_later(LINGER_S, self._wake.set)
 
     async def _run(self) -> None:
         while True:
@@ -176,6 +180,9 @@ class Limiter:
             del self._waiting[:MOST_IN_BATCH]
             if not self._waiting:
                 self._wake.clear()
+                self._lingering = False
+            if not batch:
+                continue
             try:
                 await self._ask(batch)
             except (RedisError, OSError, TimeoutError) as error:
