@@ -18,6 +18,9 @@ from billing.periods import FIRST_DAY
 
 Kind = LedgerAccount.Kind
 TENANT_KINDS = (Kind.WALLET, Kind.RECEIVABLE, Kind.ACCRUED)
+LONGEST_KEY = 200
+RESERVED = ("usage:", "adjustment:", "invoice:")
+"""How the keys of our own movements begin; no caller's key may stand in their way."""
 HOUSE_KINDS = (Kind.REVENUE, Kind.ROUNDING, Kind.BREAKAGE, Kind.GOODWILL, Kind.PAYMENTS)
 
 
@@ -73,8 +76,11 @@ def top_up(*, tenant: Tenant, amount: int, key: str, now: datetime, memo: str = 
     """Credit a tenant's wallet with what it paid (picodollars). The same key again changes nothing."""
     if amount <= 0:
         raise LedgerProblem("A top-up is more than nothing.")
+    if not 0 < len(key) <= LONGEST_KEY or key.startswith(RESERVED):
+        raise LedgerProblem(f"A key has from 1 to {LONGEST_KEY} characters and does not begin like one of ours.")
     entries = (Entry(Kind.PAYMENTS, amount), Entry(Kind.WALLET, -amount))
-    transfer, made = post(tenant=tenant, movement=Movement(Transfer.Kind.TOP_UP, key, now, entries, memo), now=now)
+    movement = Movement(Transfer.Kind.TOP_UP, key, now, entries, memo)
+    transfer, made = post(tenant=tenant, movement=movement, now=now)
     if made:
         _raise_limit(tenant.id, amount)
     return transfer

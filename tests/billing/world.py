@@ -7,6 +7,7 @@ import random
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 from django.db import connection
@@ -39,7 +40,7 @@ def as_role(role: str) -> AbstractContextManager[None]:
     return entered(RowScope(role))
 
 
-def run(statement: str, *values: object) -> int:
+def run(statement: str, *values: Any) -> int:
     """Run one statement in the current role; returns how many rows it touched."""
     with connection.cursor() as cursor:
         cursor.execute(statement, list(values))
