@@ -22,6 +22,7 @@ class Parameter:
 
 
 EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
+MOST_PARAMETERS = 200
 UNPRICED = "costs money that no price covers here, so it is not available"
 
 TABLE = (
@@ -289,6 +290,8 @@ def check(body: dict[str, Any]) -> dict[str, Any]:
 
     Unknown names pass, as clients rely on it, unless they try to steer the gateway.
     """
+    if len(body) > MOST_PARAMETERS:
+        raise BadRequest(f"The body has more than {MOST_PARAMETERS} members.", "invalid_json")
     checked = {}
     for name, value in body.items():
         if value is None:
