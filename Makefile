@@ -18,7 +18,7 @@ up: $(INSTALLED) ## install and run everything, print the address and a key; Ctr
 	@exec $(BIN)/python -m portal.stack up
 
 test: $(INSTALLED) ## the whole suite, on servers of its own
-	@exec $(BIN)/python -m pytest -n $(JOBS) $(ARGS)
+	@exec $(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(ARGS)
 
 lint: $(INSTALLED) ## ruff, mypy and the walls between the packages
 	$(BIN)/ruff check .
