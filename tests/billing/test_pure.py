@@ -32,7 +32,7 @@ PRICES = st.builds(
 
 
 def plus(first: Usage, second: Usage) -> Usage:
-    return Usage(*(a + b for a, b in zip(first.counts(), second.counts(), strict=True)))
+    return Usage(*(a + b for a, b in zip(first, second, strict=True)))
 
 
 @given(USAGES, USAGES, PRICES)
@@ -120,7 +120,7 @@ def test_03_openai_usage_becomes_disjoint_classes_that_sum_to_its_totals(
     usage = meters.from_openai(reported, context_window=10**7)
     assert (usage.prompt_tokens, usage.completion_tokens) == (prompt, completion)
     assert (usage.cache_read, usage.input_audio, usage.reasoning) == (cached, audio, reasoning)
-    assert min(usage.counts()) >= 0
+    assert min(usage) >= 0
 
 
 @pytest.mark.parametrize(
