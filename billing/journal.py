@@ -75,7 +75,7 @@ class Ending:
 
     def counts(self) -> tuple[int, ...]:
         """The eighteen numbers settle_usage takes."""
-        return (*self.usage.counts(), self.usage.prompt_tokens, self.usage.completion_tokens, *self.facts)
+        return (*self.usage, self.usage.prompt_tokens, self.usage.completion_tokens, *self.facts)
 
 
 def open_usage(owner: UUID, openings: Sequence[Opening]) -> list[Refusal]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 PROMPT_CLASSES = ("input", "cache_read", "cache_write_5m", "cache_write_1h", "input_audio", "input_image")
 COMPLETION_CLASSES = ("output", "reasoning", "output_audio", "output_image")
@@ -29,9 +29,8 @@ class UsageProblem(Exception):
     """Counts that cannot be true: negative, absurd, or parts larger than their whole."""
 
 
-@dataclass(frozen=True, slots=True)
-class Usage:
-    """What one request used, in tokens by class (disjoint) and in counted surcharges."""
+class Usage(NamedTuple):
+    """What one request used, in tokens by class (disjoint) and in counted surcharges; the order is ``COUNTERS``."""
 
     input: int = 0
     cache_read: int = 0
@@ -49,36 +48,12 @@ class Usage:
     @property
     def prompt_tokens(self) -> int:
         """All tokens read, cached or not: OpenAI's ``prompt_tokens``."""
-        return (
-            self.input
-            + self.cache_read
-            + self.cache_write_5m
-            + self.cache_write_1h
-            + self.input_audio
-            + self.input_image
-        )
+        return sum(self[:6])
 
     @property
     def completion_tokens(self) -> int:
         """All tokens written, reasoning included: OpenAI's ``completion_tokens``."""
-        return self.output + self.reasoning + self.output_audio + self.output_image
-
-    def counts(self) -> tuple[int, ...]:
-        """The twelve counters in the order of ``COUNTERS``."""
-        return (
-            self.input,
-            self.cache_read,
-            self.cache_write_5m,
-            self.cache_write_1h,
-            self.input_audio,
-            self.input_image,
-            self.output,
-            self.reasoning,
-            self.output_audio,
-            self.output_image,
-            self.web_searches,
-            self.images,
-        )
+        return sum(self[6:10])
 
 
 NOTHING = Usage()

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 from billing import money
 from billing.pricing import PriceVersion, PricingProblem, ceiling
@@ -20,8 +19,7 @@ SETTLE_GRACE_S = 60
 MOST_RATED_OUTPUT = 1024
 
 
-@dataclass(frozen=True, slots=True)
-class Quote:
+class Quote(NamedTuple):
     """What a call would be: the model, its frozen price, the output limit sent upstream, and the ceiling to hold."""
 
     entry: ModelEntry

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from billing.meters import NOTHING, Usage
 from billing.pricing import PriceVersion, PricingProblem, rate
@@ -14,8 +14,7 @@ from proxy.rates import Limiter
 CLIENT_GONE, USAGE_IGNORED = 1, 4
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(NamedTuple):
     """How a call ended: the upstream's counts if they can be true, and output tokens delivered by our own estimate."""
 
     usage: Usage | None
@@ -131,6 +130,6 @@ class UsageMeter:
                 self.upstream_model,
                 outcome.error_code,
                 outcome.finish_reason,
-                (*usage.counts(), prompt, completion, self.attempts, outcome.status, first, duration),
+                (*usage, prompt, completion, self.attempts, outcome.status, first, duration),
             )
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from billing.meters import Usage
 from proxy.chat import ChatRequest
@@ -15,8 +15,7 @@ class MalformedAnswer(Exception):
     """The upstream answered with success and something that is no answer."""
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
+class Asked(NamedTuple):
     """What an answer must show: its id, the model name asked for, and in a stream usage, if that was asked for."""
 
     answer_id: str
@@ -26,8 +25,7 @@ class Asked:
     choices: int = 1
 
 
-@dataclass(frozen=True, slots=True)
-class UpstreamCall:
+class UpstreamCall(NamedTuple):
     """A request in the upstream's words: path below its base URL, headers besides its credential, and body."""
 
     path: str
