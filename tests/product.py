@@ -143,9 +143,8 @@ class Product:
 
     def gateway_pids(self) -> list[int]:
         """The processes that serve requests, oldest first."""
-        workers = psutil.Process(self.child("gateway").process.pid).children()
-        serving = [worker for worker in workers if "resource_tracker" not in " ".join(worker.cmdline())]
-        return [worker.pid for worker in sorted(serving, key=lambda worker: worker.create_time())]
+        children = psutil.Process(self.child("gateway").process.pid).children()
+        return [child.pid for child in sorted(children, key=psutil.Process.create_time) if _serves(child)]
 
     def signal_worker(self, number: signal.Signals, pid: int | None = None) -> int:
         """Send a signal to one gateway process, the oldest unless named; returns which."""
@@ -234,3 +233,11 @@ class Product:
         child = Child(Command(name, command, self.folder / f"{name}.log", variables=variables, **more))
         self.children.append(child)
         return child
+
+
+def _serves(process: psutil.Process) -> bool:
+    """Whether a child of granian is a worker that lives: not its resource tracker, and not a zombie."""
+    try:
+        return "resource_tracker" not in " ".join(process.cmdline())
+    except (psutil.ZombieProcess, psutil.NoSuchProcess):
+        return False
