@@ -9,7 +9,6 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
@@ -36,7 +35,7 @@ PER_MINUTE, TOKENS_PER_MINUTE, AT_ONCE, BUDGET = 100_000_000, 2_000_000_000, 1_0
 WHOLE = "sandbox/fixed-0x20"
 SLOW = "sandbox/fixed-50x20"
 BURST = "sandbox/paced-100x0"
-PACED = "sandbox/paced-1000x5"
+PACED = "sandbox/paced-1600x5"
 DOCUMENT = """
 [[upstreams]]
 name = "sandbox"
@@ -83,6 +82,7 @@ class Product:
     jobs: bool
     options: Options = field(default_factory=lambda: Options(bind="127.0.0.1", port=free_port(), workers=1))
     sandbox_url: str = ""
+    direct: int = 0
     key: str = ""
     children: dict[str, Child] = field(default_factory=dict)
 
@@ -117,21 +117,38 @@ class Product:
                 self._start("celery", [*CELERY, "--schedule", str(self.home.path / "beat")], TOLLGATE_ROLE="operator")
         self.start_gateway()
 
-    def start_gateway(self) -> float:
-        """Start the gateway on its core; returns the seconds until it is healthy."""
-        began = time.monotonic()
+    def start_gateway(self, *command: str) -> None:
+        """Start the gateway on its core, as ``make up`` does unless another command is given, until it is healthy."""
+        arguments = list(command) or ["-m", "portal.stack", "gateway"]
         with pinned(self.cores.gateway):
-            gateway = self._start("gateway", ["-m", "portal.stack", "gateway"], stop_seconds=DRAIN_SECONDS + 5)
+            gateway = self._start("gateway", arguments, stop_seconds=DRAIN_SECONDS + 5)
         gateway.wait_until(lambda: healthy(self.options), self.supervisor.check, seconds=READY_SECONDS)
-        return time.monotonic() - began
+
+    def stop_gateway(self) -> None:
+        """Stop it as ``make up`` does."""
+        gateway = self.children.pop("gateway")
+        services = self.supervisor.services
+        services[:] = [one for one in services if getattr(one, "child", None) is not gateway]
+        gateway.stop()
 
     def on_rest(self) -> AbstractContextManager[None]:
         """Keep what is started meanwhile off the gateway's core."""
         return pinned(self.cores.rest)
 
+    @contextmanager
+    def directly(self) -> Iterator[None]:
+        """Calls to the sandbox in this block pass the gateway by: there are no rows of them."""
+        before = self.served()
+        yield
+        self.direct += self.served() - before
+
     def manage(self, *arguments: str) -> str:
         """Run a management command; returns what it printed."""
         return self._run(["manage.py", *arguments])
+
+    def post(self) -> None:
+        """Post everything settled to the ledger."""
+        self._run(["manage.py", "shell", "-c", POST])
 
     def query(self, statement: str) -> tuple[Any, ...]:
         """One row, read as the owner of the database."""
@@ -194,6 +211,7 @@ class Product:
         return done.stdout
 
 
+POST = "from billing import posting; from django.utils.timezone import now; posting.post_everything(now=now())"
 CELERY = ["-m", "celery", "-A", "billing.celery", "worker", "--beat", "--loglevel", "WARNING", "--concurrency", "1"]
 
 

@@ -14,6 +14,7 @@ from granian.http import HTTP1Settings
 
 from portal import environment
 
+APPLICATION = "proxy.asgi:application"
 MOST_WORKERS = 64
 BACKLOG = 4096
 STREAMS_PER_WORKER = 16384
@@ -59,10 +60,10 @@ def options() -> Options:
     )
 
 
-def serve(options: Options) -> None:
+def serve(options: Options, application: str = APPLICATION) -> None:
     """Serve until SIGINT or SIGTERM; processes that die are replaced."""
     Granian(
-        "proxy.asgi:application",
+        application,
         address=options.bind,
         port=options.port,
         workers=options.workers,
