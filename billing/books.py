@@ -112,18 +112,19 @@ zones AS MATERIALIZED (
 
 SUMS = f"""
 WITH {ZONES}, events AS MATERIALIZED (
-    SELECT e.tenant_id, {_month("e.opened_at")} AS period, e.cost, e.transfer_id IS NULL AS unposted
-    FROM billing_usageevent e JOIN zones z ON z.id = e.tenant_id WHERE e.state = 'settled'
-    UNION ALL
-    SELECT a.tenant_id, {_month("a.opened_at")}, a.cost, a.transfer_id IS NULL
-    FROM billing_usageadjustment a JOIN zones z ON z.id = a.tenant_id
+    SELECT u.tenant_id, {_month("u.opened_at")} AS period, u.transfer_id IS NULL AS unposted, sum(u.cost) AS cost
+    FROM (
+        SELECT tenant_id, opened_at, transfer_id, cost FROM billing_usageevent WHERE state = 'settled'
+        UNION ALL SELECT tenant_id, opened_at, transfer_id, cost FROM billing_usageadjustment
+    ) u JOIN zones z ON z.id = u.tenant_id GROUP BY 1, 2, 3
 ), posted AS MATERIALIZED (
-    SELECT e.tenant_id, {_month("t.effective_at")} AS period, e.currency, e.amount, i.transfer_id IS NULL AS uninvoiced
+    SELECT e.tenant_id, {_month("t.effective_at")} AS period, e.currency, i.transfer_id IS NULL AS uninvoiced,
+        sum(e.amount) AS amount
     FROM billing_transfer t JOIN zones z ON z.id = t.tenant_id
     JOIN billing_ledgerentry e ON e.transfer_id = t.id
     JOIN billing_ledgeraccount k ON k.id = e.account_id AND k.tenant_id = t.tenant_id
     LEFT JOIN billing_invoicedtransfer i ON i.transfer_id = t.id
-    WHERE t.kind IN ('usage', 'adjustment')
+    WHERE t.kind IN ('usage', 'adjustment') GROUP BY 1, 2, 3, 4
 ), parts (tenant_id, period, currency, a, b, c, d) AS (
     SELECT tenant_id, period, 'USD', cost, 0, 0, 0 FROM events
     UNION ALL SELECT tenant_id, period, 'USD', 0, cost, cost, cost FROM events WHERE unposted

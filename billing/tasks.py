@@ -46,7 +46,11 @@ def prepare(**_unknown: Any) -> None:
 def close_periods(*, tenant: str | None = None, **_unknown: Any) -> None:
     """Close last month for every tenant whose zone has left it some hours ago, or for one tenant (slug)."""
     for each in [parties.tenant_by_slug(tenant)] if tenant else list(parties.every_tenant()):
-        invoice = closing.close_ended(tenant=each, now=current_time())
+        try:
+            invoice = closing.close_ended(tenant=each, now=current_time())
+        except Exception:  # one tenant's trouble is logged and keeps nobody else's invoice
+            logger.exception("closing the month of tenant %s failed", each.id)
+            continue
         if invoice:
             logger.info("month of tenant %s: %s %s", each.id, invoice, invoice.parked_reason)
 
