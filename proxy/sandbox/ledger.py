@@ -1,7 +1,7 @@
 """What the sandbox charged, per request id, in a file that outlives every process.
 
-One line of JSON per change of an attempt; the last line of an attempt counts. Changes are gathered for a few
-milliseconds, written with one call, and fsynced in a thread, so a killed sandbox loses at most that gathering.
+One line of JSON per change of an attempt; the last line of an attempt counts, and a new start keeps only that. Changes
+are gathered for 20 ms, written with one call, and fsynced in a thread, so a killed sandbox loses at most that much.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 
 import msgspec
 
-GATHER_SECONDS = 0.005
+GATHER_SECONDS = 0.02
 RUNNING, ENDED, ABORTED, REFUSED = "running", "ended", "aborted", "refused"
 COUNTERS = ("prompt_tokens", "completion_tokens", "cached_tokens", "reasoning_tokens", "chunks")
 
@@ -57,6 +57,7 @@ class Ledger:
         self._file = -1
         self._timer: asyncio.TimerHandle | None = None
         self._syncing: asyncio.Future[None] | None = None
+        self._sync_again = False
         if path is not None:
             self._load(path)
 
@@ -82,10 +83,8 @@ class Ledger:
             self._timer = None
         if not self._changed:
             return
-        os.write(self._file, msgspec.json.Encoder().encode_lines(list(self._changed.values())))
-        self._changed.clear()
-        if self._syncing is None or self._syncing.done():
-            self._syncing = asyncio.get_running_loop().run_in_executor(None, os.fsync, self._file)
+        self._write()
+        self._sync()
 
     def clear(self) -> None:
         """Forget everything, in the file as well."""
@@ -97,8 +96,7 @@ class Ledger:
 
     def close(self) -> None:
         """Write what is left."""
-        if self._changed:
-            os.write(self._file, msgspec.json.Encoder().encode_lines(list(self._changed.values())))
+        self._write()
         if self._file >= 0:
             os.fsync(self._file)
             os.close(self._file)
@@ -121,20 +119,48 @@ class Ledger:
                     totals[counter] += getattr(entry, counter)
         return totals
 
+    def _sync(self) -> None:
+        """Fsync in a thread; what was written while one runs is synced by the next."""
+        self._sync_again = self._syncing is not None
+        if self._syncing is None:
+            self._syncing = asyncio.get_running_loop().run_in_executor(None, os.fsync, self._file)
+            self._syncing.add_done_callback(self._synced)
+
+    def _synced(self, syncing: asyncio.Future[None]) -> None:
+        self._syncing = None
+        if self._sync_again and not syncing.cancelled():
+            self._sync()
+
+    def _write(self) -> None:
+        """Append the changes; a full disk may take only a part of them at once."""
+        lines = memoryview(msgspec.json.Encoder().encode_lines(list(self._changed.values())))
+        self._changed.clear()
+        while lines:
+            lines = lines[os.write(self._file, lines) :]
+
     def _load(self, path: Path) -> None:
         """Read what an earlier process wrote; what it left running was aborted by its end."""
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
         latest: dict[tuple[str, int], Entry] = {}
-        stored = path.read_bytes()
-        if stored and not stored.endswith(b"\n"):
-            os.write(self._file, b"\n")
-        for entry in _entries(stored.splitlines()):
+        for entry in _entries(path.read_bytes().splitlines() if path.exists() else []):
             latest[entry.request_id, entry.attempt] = entry
         for entry in latest.values():
             if entry.state == RUNNING:
                 entry.state = ABORTED
             self.attempts.setdefault(entry.request_id, []).append(entry)
+        self._file = _rewrite(path, list(latest.values()))
+
+
+def _rewrite(path: Path, entries: list[Entry]) -> int:
+    """Replace the file by one line per attempt, all or nothing; returns it open for appending."""
+    temporary = path.with_suffix(".new")
+    temporary.unlink(missing_ok=True)
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
+    with os.fdopen(os.dup(descriptor), "wb") as file:
+        file.write(msgspec.json.Encoder().encode_lines(entries))
+    os.fsync(descriptor)
+    temporary.replace(path)
+    return descriptor
 
 
 def _entries(lines: Iterable[bytes]) -> Iterable[Entry]:
