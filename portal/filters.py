@@ -8,6 +8,8 @@ from django import forms
 
 from portal.readings import Names
 
+FIRST_YEAR, LAST_YEAR = 2000, 2200
+
 
 class FilterForm(forms.Form):
     """Filters in a query string. What cannot be read is as if it were not there: pages show, they don't refuse."""
@@ -60,7 +62,10 @@ class UsageFilterForm(FilterForm):
         first, last = typed.get("first"), typed.get("last")
         if typed.get("span") == "custom" and not (first and last):
             self.add_error("first" if not first else "last", "Choose a first and a last day.")
-        elif first and last and first > last:
+        for name, day in (("first", first), ("last", last)):
+            if day and not FIRST_YEAR <= day.year <= LAST_YEAR:
+                self.add_error(name, f"Choose a day from {FIRST_YEAR} to {LAST_YEAR}.")
+        if first and last and first > last:
             self.add_error("last", "The last day is before the first one.")
         elif first and last and (last - first).days >= self.MOST_DAYS:
             self.add_error("last", f"Choose at most {self.MOST_DAYS} days.")

@@ -26,9 +26,11 @@ def overview(request: TenantRequest, tenant: Tenant) -> HttpResponse:
     names = readings.Names(tenant)
     month = reports.month_so_far(tenant_id=tenant.pk, zone=tenant.timezone, now=moment)
     recent = reports.calls(tenant_id=tenant.pk, most=NEWEST)
+    gauges = readings.gauges(tenant, now=moment)
     context = {
         "month": month,
-        "gauges": readings.gauges(tenant, now=moment),
+        "gauges": gauges,
+        "empty_balance": any(gauge.is_wallet and gauge.limit.left <= 0 for gauge in gauges),
         "calls": with_names(recent, names),
         "models": readings.shares(month.by_model, "model", names)[:5],
         "has_keys": ApiKey.objects.filter(tenant=tenant).exists(),
