@@ -80,7 +80,11 @@ class Attempts:
             meter.attempts += 1
             meter.upstream, meter.upstream_model = route.target.name, route.upstream_model
             before = time.monotonic()
-            result = await guarded(ask, route)
+            try:
+                result = await guarded(ask, route)
+            except BaseException:
+                self._breaker.left(route.id)
+                raise
             meter.upstream_s += time.monotonic() - before
             if not isinstance(result, Failure):
                 self._breaker.succeeded(route.id)
@@ -147,17 +151,25 @@ async def guarded(ask: Callable[[Route], Awaitable[Result | Failure]], route: Ro
     """One attempt. A request that was sent and not answered is not repeated: it may have been carried out."""
     try:
         return await ask(route)
-    except (ConnectError, ConnectTimeoutError):
-        error = Unavailable(502, "The upstream cannot be reached.", "bad_gateway")
-        return Failure(error, next_route=True, unused=True)
-    except RequestTimeoutError:
-        return Failure(Unavailable(504, "The upstream did not answer in time.", "timeout"), next_route=False)
-    except PyreqwestError:
+    except PyreqwestError as problem:
+        if never_sent(problem):
+            error = Unavailable(502, "The upstream cannot be reached.", "bad_gateway")
+            return Failure(error, next_route=True, unused=True)
+        if isinstance(problem, RequestTimeoutError):
+            return Failure(Unavailable(504, "The upstream did not answer in time.", "timeout"), next_route=False)
         return Failure(Unavailable(502, "The upstream broke off.", "bad_gateway"), next_route=False)
     except MalformedAnswer:
         return Failure(Unavailable(502, "The upstream's answer cannot be read.", "bad_gateway"), next_route=True)
     except GatewayError as error:
         return Failure(error, next_route=True)
+
+
+def never_sent(problem: PyreqwestError) -> bool:
+    """Whether a request failed while connecting. pyreqwest calls a silent upstream a connect timeout as well."""
+    if not isinstance(problem, ConnectError | ConnectTimeoutError):
+        return False
+    causes = problem.details.get("causes") or ()
+    return any("(Connect)" in cause["message"] for cause in causes)
 
 
 def candidates(routes: tuple[Route, ...]) -> list[tuple[Route, bool]]:

@@ -99,6 +99,12 @@ class Breaker:
         if route_id in self._health:
             del self._health[route_id]
 
+    def left(self, route_id: int) -> None:
+        """A call ended without saying how the route is: if it was the probe, the next call is."""
+        health = self._health.get(route_id)
+        if health is not None:
+            health.probing = False
+
     def failed(self, route_id: int, *, retry_after_s: float | None = None) -> None:
         """The route failed; it rests after several failures in a row, or as long as its upstream asked."""
         health = self._health.setdefault(route_id, Health())
