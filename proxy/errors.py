@@ -6,6 +6,7 @@ GatewayError
 ├── Forbidden             403 permission_error        model_not_allowed
 ├── NotFound              404 invalid_request_error   model_not_found, or no such route
 ├── MethodNotAllowed      405 invalid_request_error   with Allow
+├── RequestTimeout        408 invalid_request_error   the body did not arrive in time
 ├── TooLarge              413 invalid_request_error
 ├── UnsupportedEncoding   415 invalid_request_error
 ├── RateLimited           429 rate_limit_error        requests, tokens or concurrency; with Retry-After
@@ -90,6 +91,11 @@ class MethodNotAllowed(GatewayError):
             "method_not_supported",
             headers=((b"allow", f"{allowed}, OPTIONS".encode()),),
         )
+
+
+class RequestTimeout(GatewayError):
+    status = 408
+    type = "invalid_request_error"
 
 
 class TooLarge(GatewayError):

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import zlib
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from proxy.errors import BadRequest, GatewayError, TooLarge, UnsupportedEncoding
+from proxy.errors import BadRequest, GatewayError, RequestTimeout, TooLarge, UnsupportedEncoding
 
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 Headers = tuple[tuple[bytes, bytes], ...]
 
 MOST_RATIO = 200
+BODY_S = 60.0
+CREDENTIALS = (b"authorization", b"x-api-key", b"api-key")
 EXPOSED = (
     b"x-request-id, openai-processing-ms, retry-after, retry-after-ms, x-should-retry, x-ratelimit-limit-requests, "
     b"x-ratelimit-remaining-requests, x-ratelimit-reset-requests, x-ratelimit-limit-tokens, "
@@ -28,10 +31,11 @@ class HungUp(Exception):
 class Exchange:
     """One request and its answer. ``headers`` are the client's, by lower-case name; of a name sent twice, the last."""
 
-    __slots__ = ("_extra", "_most_body", "headers", "receive", "request_id", "send", "started")
+    __slots__ = ("_extra", "_most_body", "_sent", "headers", "receive", "request_id", "send", "started")
 
     def __init__(self, scope: dict[str, Any], receive: Receive, send: Send, *, request_id: str, most_body: int) -> None:
-        self.headers: dict[bytes, bytes] = dict(scope["headers"])
+        self._sent = scope["headers"]
+        self.headers: dict[bytes, bytes] = dict(self._sent)
         self.receive = receive
         self.send = send
         self.request_id = request_id
@@ -47,38 +51,44 @@ class Exchange:
     @property
     def key(self) -> bytes | None:
         """The API key of ``Authorization: Bearer``, ``x-api-key`` or ``api-key``; two that differ are refused."""
-        found = {value for name in (b"x-api-key", b"api-key") if (value := self.headers.get(name, b"").strip())}
-        authorization = self.headers.get(b"authorization", b"").strip()
-        if authorization:
-            kind, _, credential = authorization.partition(b" ")
-            found.add(credential.strip() if kind.lower() == b"bearer" else authorization)
+        if len(self._sent) == len(self.headers):
+            given = [self.headers[name] for name in CREDENTIALS if name in self.headers]
+        else:
+            given = [value for name, value in self._sent if name in CREDENTIALS]
+        found = {credential for value in given if (credential := _credential(value))}
         if len(found) > 1:
             raise BadRequest("Two different API keys were sent.", "invalid_api_key")
         return found.pop() if found else None
 
     async def body(self) -> bytes:
-        """The whole body, decompressed, at most ``most_body`` bytes; raises TooLarge, UnsupportedEncoding, HungUp."""
+        """The whole body, decompressed, at most ``most_body`` bytes; raises TooLarge, RequestTimeout,
+        UnsupportedEncoding, HungUp."""
         length = self.headers.get(b"content-length", b"")
         if length.isdigit() and int(length) > self._most_body:
             raise self._too_large()
-        message = await self.receive()
-        body: bytes = message.get("body", b"")
-        if message.get("more_body"):
-            parts = [body]
-            size = len(body)
-            while message.get("more_body"):
-                message = await self.receive()
-                parts.append(message.get("body", b""))
-                size += len(parts[-1])
-                if size > self._most_body:
-                    raise self._too_large()
-            body = b"".join(parts)
-        if message["type"] == "http.disconnect":
-            raise HungUp
-        if len(body) > self._most_body:
-            raise self._too_large()
+        try:
+            async with asyncio.timeout(BODY_S):
+                body = await self._read()
+        except TimeoutError:
+            raise RequestTimeout("The body took too long to arrive.", "request_timeout") from None
         encoding = self.headers.get(b"content-encoding", b"").strip().lower()
         return body if encoding in (b"", b"identity") else self._decompressed(body, encoding)
+
+    async def _read(self) -> bytes:
+        """The body as it was sent."""
+        parts: list[bytes] = []
+        size = 0
+        more = True
+        while more:
+            message = await self.receive()
+            if message["type"] == "http.disconnect":
+                raise HungUp
+            parts.append(message.get("body", b""))
+            size += len(parts[-1])
+            if size > self._most_body:
+                raise self._too_large()
+            more = message.get("more_body", False)
+        return parts[0] if len(parts) == 1 else b"".join(parts)
 
     async def start(self, status: int, headers: Headers) -> None:
         """Send the head of an answer."""
@@ -115,3 +125,10 @@ class Exchange:
 
     def _too_large(self) -> GatewayError:
         return TooLarge(f"The body is larger than {self._most_body} bytes.", "request_too_large")
+
+
+def _credential(value: bytes) -> bytes:
+    """A credential without its scheme."""
+    value = value.strip()
+    kind, _, credential = value.partition(b" ")
+    return credential.strip() if kind.lower() == b"bearer" else value
