@@ -87,6 +87,7 @@ class LiveStreams:
 
     def __init__(self) -> None:
         self._streams: dict[str, LiveStream] = {}
+        self._keepalives: set[asyncio.Task[None]] = set()
         self._task: asyncio.Task[None] | None = None
 
     def __len__(self) -> int:
@@ -98,6 +99,8 @@ class LiveStreams:
 
     async def stop(self) -> None:
         """Stop looking."""
+        for keepalive in self._keepalives:
+            keepalive.cancel()
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
@@ -147,10 +150,19 @@ class LiveStreams:
             if now - stream.client_gone_at > DRAIN_S:
                 stream.cut(ClientGone())
         elif stream.sending_since and now - stream.sending_since > SEND_S:
-            stream.cut(ClientGone())  # connected, but it has stopped reading
+            stream.client_gone_at = now  # connected, but it has stopped reading
+            stream.cut(ClientGone())
             return
         if stream.started and not stream.sending_since and now - stream.upstream_at > stream.idle_timeout_s:
             stream.cut(Unavailable(504, "The upstream fell silent.", "timeout"))
         elif stream.started and not stream.sending_since and now - stream.spoke_at > KEEPALIVE_S:
-            stream.spoke_at = now
-            await stream.send({"type": "http.response.body", "body": KEEPALIVE, "more_body": True})
+            stream.spoke_at = stream.sending_since = now
+            keepalive = asyncio.create_task(self._keep_alive(stream))  # a client that does not read delays no other
+            self._keepalives.add(keepalive)
+            keepalive.add_done_callback(self._keepalives.discard)
+
+    async def _keep_alive(self, stream: LiveStream) -> None:
+        since = stream.sending_since
+        await stream.send({"type": "http.response.body", "body": KEEPALIVE, "more_body": True})
+        if stream.sending_since == since:
+            stream.sending_since = 0.0
