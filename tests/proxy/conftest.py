@@ -1,0 +1,33 @@
+"""One running product for all tests of the gateway that leave it as they found it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.conftest import SERVERS
+from tests.product import Product
+from tests.proxy.town import Town
+
+
+@pytest.fixture(scope="session")
+def town(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Town]:
+    """Two gateway processes and a sandbox; bodies up to 1 MB."""
+    variables = {"TOLLGATE_MAX_BODY_MB": "1", "TOLLGATE_ALLOW_PRIVATE_UPSTREAMS": "1"}
+    product = Product(SERVERS, tmp_path_factory.mktemp("town"), workers=2, variables=variables)
+    try:
+        product.start()
+        town = Town(product)
+        try:
+            yield town.furnish()
+        finally:
+            town.close()
+    finally:
+        product.stop()
+
+
+@pytest.fixture(scope="session")
+def key(town: Town) -> str:
+    """A key without limits of its own."""
+    return town.key()
