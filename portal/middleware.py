@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 
+from allauth.core.exceptions import ImmediateHttpResponse, ReauthenticationRequired
 from django.conf import settings
 from django.core.exceptions import BadRequest, PermissionDenied, SuspiciousOperation
 from django.db import transaction
@@ -14,7 +15,14 @@ from portal.models import User
 from portal.row_scope import OPERATOR, PORTAL, RowScope, entered
 
 #: Refusals whose page may still ask the database something; ATOMIC_REQUESTS has undone what the view wrote.
-_REFUSALS = (Http404, PermissionDenied, SuspiciousOperation, BadRequest)
+_REFUSALS = (
+    Http404,
+    PermissionDenied,
+    SuspiciousOperation,
+    BadRequest,
+    ImmediateHttpResponse,
+    ReauthenticationRequired,
+)
 
 
 class RowSecurityMiddleware:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+
 import pytest
 from django.contrib.auth.hashers import make_password
 from django.core import mail
@@ -84,10 +85,23 @@ def test_it_resets_a_password_by_mail(person: User) -> None:
 def test_it_shows_the_pages_of_two_factors(person: User) -> None:
     client = Client()
     sign_in(client)
-    for url in ("/accounts/2fa/", "/accounts/2fa/totp/activate/", "/accounts/email/", "/accounts/password/change/"):
-        page = client.get(url, follow=True).content.decode()
+    for url in ("/accounts/2fa/", "/accounts/email/", "/accounts/password/change/"):
+        answer = client.get(url, follow=True)
+        page = answer.content.decode()
         assert "tollgate.css" in page, url
         assert "style=" not in page, url
+
+
+def test_it_asks_for_the_password_again_before_a_change_of_credentials(person: User) -> None:
+    client = Client()
+    sign_in(client)
+    answer = client.get("/accounts/2fa/totp/activate/", follow=True)
+    assert answer.redirect_chain[-1][0].startswith("/accounts/reauthenticate/")
+    after = client.post(answer.redirect_chain[-1][0], {"password": PASSWORD}, follow=True)
+    page = after.content.decode()
+    assert "Authenticator secret" in page
+    assert "data:image/svg+xml;base64," in page
+    assert "style=" not in page
 
 
 @pytest.mark.django_db
