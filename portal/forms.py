@@ -271,7 +271,7 @@ class InviteForm(RoleForm):
 
     email = forms.EmailField(
         label="Email address",
-        error_messages={"required": "Whom do you want to invite?", "invalid": "That is not an e-mail address."},
+        error_messages={"required": "Whom do you want to invite?", "invalid": "That is not an email address."},
         widget=forms.EmailInput(attrs={"placeholder": "ana@example.com", "autocomplete": "off"}),
     )
     field_order = ["email", "role"]

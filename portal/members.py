@@ -51,7 +51,7 @@ def invite(*, tenant: Tenant, email: str, role: str, actor: User, now: datetime)
     try:
         validate_email(email)
     except ValidationError:
-        raise TenancyProblem("That is not an e-mail address.") from None
+        raise TenancyProblem("That is not an email address.") from None
     _check_role(role, tenant=tenant, actor=actor)
     token = secrets.token_urlsafe(32)
     with transaction.atomic():

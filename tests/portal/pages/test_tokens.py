@@ -12,7 +12,7 @@ from tests.portal.pages.cast import Cast
 
 
 def make(cast: Cast) -> str:
-    page = cast.client().post(cast.url("tokens/"), {"name": "Terraform"}).content.decode()
+    page = cast.client().post(cast.url("tokens/"), {"name": "Nightly report"}).content.decode()
     found = re.search(r"tgm_[0-9A-Za-z]{40}", page)
     assert found
     return found[0]
@@ -37,7 +37,7 @@ def test_it_keeps_members_off_each_others_tokens(cast: Cast) -> None:
     with tenancy.as_operator():
         token = ApiToken.objects.get()
     admin = cast.client(Role.ADMIN)
-    assert "Terraform" not in admin.get(cast.url("tokens/")).content.decode()
+    assert "Nightly report" not in admin.get(cast.url("tokens/")).content.decode()
     assert admin.post(cast.url(f"tokens/{token.pk}/revoke/")).status_code == 404
 
 
