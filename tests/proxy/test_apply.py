@@ -1,0 +1,234 @@
+"""``manage.py apply``: what it takes, what it changes, what it says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from django.core.management.base import CommandError
+
+from billing.models import Allowance, Budget, LedgerAccount, Price, Wallet
+from billing.money import PICO_PER_USD
+from portal.models import AuditEntry, Project, Tenant
+from portal.tenancy import as_operator
+from proxy import upstreams
+from proxy.apply import document
+from proxy.apply.document import DocumentProblem
+from proxy.models import Credential, Model, ModelAlias, Route, Upstream
+from tests.proxy.commands import run
+
+WHOLE = """
+[[upstreams]]
+name = "here"
+dialect = "openai"
+base_url = "https://no-such-host.invalid/v1"
+api_key = "sk-upstream-0123456789"
+
+[[models]]
+name = "gpt-4o-mini"
+aliases = ["openai/gpt-4o-mini", "gpt-4o-mini@2024-07-18"]
+context_window = 128000
+max_output_tokens = 16384
+routes = [{ upstream = "here", model = "gpt-4o-mini", priority = 1, weight = 1 }]
+[models.price]                         # USD per 1M tokens, as strings
+input = "0.15"
+cache_read = "0.075"
+output = "0.60"
+
+[[tenants]]
+slug = "acme"
+name = "Acme GmbH"
+billing = "postpaid"
+credit_limit = "100.00"
+timezone = "Europe/Paris"
+monthly_budget = "50.00"
+
+[[tenants]]
+slug = "paid"
+name = "Paid"
+billing = "prepaid"
+top_up = "25.00"
+
+[[projects]]
+tenant = "acme"
+slug = "web"
+name = "Web"
+monthly_budget = "5.00"
+
+[[budgets]]
+tenant = "acme"
+project = "web"
+window = "day"
+limit = "1.00"
+"""
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "offer.toml"
+    path.write_text(WHOLE)
+    return path
+
+
+def lines(file: Path, *flags: str) -> list[str]:
+    return run("apply", str(file), *flags).splitlines()
+
+
+def refusal(file: Path, text: str) -> str:
+    file.write_text(text)
+    with pytest.raises(CommandError) as error:
+        run("apply", str(file))
+    return str(error.value)
+
+
+def test_it_makes_everything(file: Path) -> None:
+    told = lines(file)
+
+    assert "+ model gpt-4o-mini" in told
+    with as_operator():
+        assert upstreams.secret_of(Upstream.objects.get(name="here")) == "sk-upstream-0123456789"
+        assert ModelAlias.objects.filter(model__name="gpt-4o-mini").count() == 2
+        assert Route.objects.get(model__name="gpt-4o-mini").upstream.name == "here"
+        price = Price.objects.get(model="gpt-4o-mini")
+        assert (price.input, price.cache_read, price.output) == (150_000, 75_000, 600_000)
+        assert price.reasoning == price.output
+        assert int(Wallet.objects.get(tenant__slug="acme").credit_limit) == 100 * PICO_PER_USD
+        assert int(Allowance.objects.get(tenant__slug="paid", budget=None).limit) == 25 * PICO_PER_USD
+        assert Budget.objects.filter(tenant__slug="acme").count() == 3
+        assert Project.objects.get(slug="web").name == "Web"
+        assert AuditEntry.objects.filter(action="apply", subject="offer.toml").count() == 1
+
+
+def test_a_second_time_changes_nothing(file: Path) -> None:
+    lines(file)
+
+    assert lines(file) == ["= nothing to change"]
+    with as_operator():
+        assert LedgerAccount.objects.get(tenant__slug="paid", kind="wallet").entries.count() == 1
+        assert Price.objects.filter(model="gpt-4o-mini").count() == 1
+
+
+def test_a_dry_run_says_the_same_and_changes_nothing(file: Path) -> None:
+    dry = [line for line in lines(file, "--dry-run") if not line.startswith("+ price")]
+
+    with as_operator():
+        assert not Upstream.objects.exists()
+        assert not Tenant.objects.exists()
+    assert dry == [line for line in lines(file) if not line.startswith("+ price")]
+
+
+def test_it_says_what_changed(file: Path) -> None:
+    lines(file)
+    changed = WHOLE.replace('input = "0.15"', 'input = "0.20"').replace('"openai/gpt-4o-mini", ', "")
+    changed = changed.replace('limit = "1.00"', 'limit = "2.00"').replace("weight = 1", "weight = 3")
+    file.write_text(changed.replace('credit_limit = "100.00"', 'credit_limit = "80.00"'))
+
+    told = lines(file)
+
+    assert any(line.startswith("~ price gpt-4o-mini: input 0.15 → 0.20") for line in told)
+    assert "- alias openai/gpt-4o-mini of gpt-4o-mini" in told
+    assert "~ day budget of acme web: limit 1.00 → 2.00" in told
+    assert "~ route gpt-4o-mini → here/gpt-4o-mini: weight 1 → 3" in told
+    assert "~ tenant acme: credit_limit 100.00 → 80.00" in told
+    assert len(told) == 5
+
+
+def test_a_new_address_forgets_the_credential(file: Path) -> None:
+    lines(file)
+    file.write_text('[[upstreams]]\nname = "here"\nbase_url = "https://elsewhere.invalid/v1"')
+
+    assert any("credential forgotten" in line for line in lines(file))
+    with as_operator():
+        assert not Credential.objects.exists()
+
+
+def test_it_reads_a_credential_from_the_environment(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = WHOLE.replace('api_key = "sk-upstream-0123456789"', 'api_key_env = "SOME_API_KEY"')
+    assert "SOME_API_KEY is not set" in refusal(file, text)
+    monkeypatch.setenv("SOME_API_KEY", "sk-from-the-environment")
+
+    told = lines(file)
+
+    assert "sk-from-the-environment" not in "\n".join(told)
+    with as_operator():
+        assert upstreams.secret_of(Upstream.objects.get(name="here")) == "sk-from-the-environment"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("context_window = 128000", 'context_window = "128000"', "[[models]] gpt-4o-mini: context_window"),
+        ("context_window = 128000", "context_window = true", "[[models]] gpt-4o-mini: context_window"),
+        ("context_window = 128000", "context_window = 0", "context_window: must be a whole number from 1"),
+        ("max_output_tokens = 16384", "", "[[models]] gpt-4o-mini: max_output_tokens: is missing"),
+        ('input = "0.15"', "input = 0.15", "[[models]] gpt-4o-mini: price: input: must be an amount in quotes"),
+        ('input = "0.15"', 'input = "0.1234567"', "price: input"),
+        ('input = "0.15"', 'input = "-1"', "price: input"),
+        ('input = "0.15"', 'input = "1e3"', "price: input"),
+        ('output = "0.60"', "", "price: output: is missing"),
+        ('output = "0.60"', 'output = "0.60"\nmagic = "1"', "price: magic: is not a known field"),
+        ('upstream = "here", model', 'upstream = "there", model', "routes: upstream: there is no upstream there"),
+        ("weight = 1", "weight = 0", "routes: number 1: weight"),
+        ('dialect = "openai"', 'dialect = "klingon"', "[[upstreams]] here: dialect: must be one of"),
+        ('"https://no-such-host.invalid/v1"', '"http://no-such-host.invalid/v1"', "here: base_url: A base URL starts"),
+        ('"https://no-such-host.invalid/v1"', '"https://127.0.0.1/v1"', "here: base_url: 127.0.0.1 leads"),
+        ('timezone = "Europe/Paris"', 'timezone = "Mars"', "[[tenants]] acme"),
+        ('billing = "postpaid"', 'billing = "never"', "[[tenants]] acme: billing: must be one of prepaid, postpaid"),
+        ('top_up = "25.00"', 'credit_limit = "1.00"', "[[tenants]] paid: credit_limit"),
+        ('slug = "acme"', 'slug = "Acme!"', "[[tenants]] Acme!: slug"),
+        ('window = "day"', 'window = "year"', "[[budgets]] acme web year: window"),
+        ('project = "web"', 'project = "app"', "[[budgets]] acme app: project: there is no project app"),
+        ('name = "Web"', 'name = "Web"\nrole = "owner"', "[[projects]] acme web: role: is not a known field"),
+        ("[[budgets]]", "[[bugdets]]", "bugdets: is not a known field"),
+        ('aliases = ["', 'aliases = ["gpt-4o-mini", "', "aliases: holds the model's own name"),
+        ("[[upstreams]]", "[[upstreams", "offer.toml: "),
+    ],
+)
+def test_it_names_file_table_and_field(file: Path, old: str, new: str, said: str) -> None:
+    assert old in WHOLE
+    told = refusal(file, WHOLE.replace(old, new, 1))
+
+    assert told.startswith("offer.toml: ")
+    assert said in told
+    with as_operator():
+        assert not Upstream.objects.exists()
+        assert not Tenant.objects.exists()
+
+
+def test_it_names_every_problem_at_once() -> None:
+    with pytest.raises(DocumentProblem) as problem:
+        document.parse('[[models]]\nname = 1\n[[tenants]]\nslug = "a"\nname = ""', "x.toml")
+
+    assert len(problem.value.lines) == 2
+
+
+def test_an_alias_cannot_be_stolen(file: Path) -> None:
+    lines(file)
+    told = refusal(
+        file,
+        '[[models]]\nname = "other"\ncontext_window = 1\nmax_output_tokens = 1\naliases = ["gpt-4o-mini@2024-07-18"]',
+    )
+
+    assert "is an alias of gpt-4o-mini" in told
+
+
+def test_an_alias_can_move_within_a_file(file: Path) -> None:
+    lines(file)
+    moved = WHOLE.replace('"openai/gpt-4o-mini", ', "")
+    file.write_text(
+        '[[models]]\nname = "a-first"\ncontext_window = 1\nmax_output_tokens = 1\naliases = ["openai/gpt-4o-mini"]\n'
+        + moved
+    )
+    lines(file)
+    with as_operator():
+        assert ModelAlias.objects.get(name="openai/gpt-4o-mini").model.name == "a-first"
+
+
+def test_it_tells_of_a_model_nobody_can_call(file: Path) -> None:
+    file.write_text('[[models]]\nname = "free"\ncontext_window = 1\nmax_output_tokens = 1')
+
+    assert "! model free has no price: calls to it are refused" in lines(file)
+    with as_operator():
+        assert Model.objects.filter(name="free").exists()
