@@ -95,12 +95,21 @@ def test_servers() -> TestServers:
 
 
 @pytest.fixture
-def product(tmp_path: Path) -> Iterator[Callable[..., Product]]:
+def server_path() -> Path:
+    """A folder like ``tmp_path`` for the data of servers.
+
+    Any pytest that starts closes the folders above ``tmp_path`` to other users, and PostgreSQL may run as one.
+    """
+    return SERVERS.new_folder()
+
+
+@pytest.fixture
+def product(server_path: Path) -> Iterator[Callable[..., Product]]:
     """Makes whole running products, each on a database of its own; see ``Product`` for the options."""
     made: list[Product] = []
 
     def make(**options: object) -> Product:
-        made.append(Product(SERVERS, tmp_path / f"product{len(made)}", **options))  # type: ignore[arg-type]
+        made.append(Product(SERVERS, server_path / f"product{len(made)}", **options))  # type: ignore[arg-type]
         return made[-1].start()
 
     yield make
@@ -109,9 +118,9 @@ def product(tmp_path: Path) -> Iterator[Callable[..., Product]]:
 
 
 @pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Product]:
+def running() -> Iterator[Product]:
     """One running product for all tests of a module: two gateway processes and a sandbox, no jobs."""
-    one = Product(SERVERS, tmp_path_factory.mktemp("running"), workers=2)
+    one = Product(SERVERS, SERVERS.new_folder(), workers=2)
     try:
         yield one.start()
     finally:

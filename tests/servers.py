@@ -57,6 +57,10 @@ class TestServers:
         for name in (FOLDER, PORT, PASSWORD):
             os.environ.pop(name, None)
 
+    def new_folder(self) -> Path:
+        """A folder of the session's that every user may pass through."""
+        return Path(tempfile.mkdtemp(prefix="f", dir=self.folder))
+
     def wait_for_template(self) -> None:
         """Return once there is a migrated database to copy; fail with the log if migrating failed."""
         until(lambda: self.migrated.exists() or self.failed.exists(), seconds=MIGRATE_SECONDS)

@@ -19,8 +19,8 @@ from portal.stack.sockets import MAX_SOCKET_PATH
 
 
 @pytest.fixture
-def postgres(tmp_path: Path) -> Iterator[EmbeddedPostgres]:
-    server = EmbeddedPostgres(tmp_path / "postgres", tmp_path / "postgres.log")
+def postgres(server_path: Path) -> Iterator[EmbeddedPostgres]:
+    server = EmbeddedPostgres(server_path / "postgres", server_path / "postgres.log")
     yield server
     server.stop()
 
@@ -31,10 +31,10 @@ def value(server: EmbeddedPostgres, statement: str) -> object:
     return row[0] if row else None
 
 
-async def test_it_is_reached_by_every_driver_from_a_home_too_deep_for_a_socket(tmp_path: Path) -> None:
-    deep = tmp_path / ("deep" * 25) / "postgres"
+async def test_it_is_reached_by_every_driver_from_a_home_too_deep_for_a_socket(server_path: Path) -> None:
+    deep = server_path / ("deep" * 25) / "postgres"
     assert len(os.fsencode(deep / SOCKET)) > MAX_SOCKET_PATH
-    server = EmbeddedPostgres(deep, tmp_path / "postgres.log")
+    server = EmbeddedPostgres(deep, server_path / "postgres.log")
     server.start()
     try:
         assert value(server, "SELECT 1") == 1
@@ -98,8 +98,8 @@ def test_it_says_what_the_log_says_when_it_cannot_start(postgres: EmbeddedPostgr
         postgres.connect()
 
 
-def test_redis_keeps_its_address_refuses_strangers_and_never_evicts(tmp_path: Path) -> None:
-    server = EmbeddedRedis(tmp_path / "redis", tmp_path / "redis.log")
+def test_redis_keeps_its_address_refuses_strangers_and_never_evicts(server_path: Path) -> None:
+    server = EmbeddedRedis(server_path / "redis", server_path / "redis.log")
     server.start()
     url = server.url()
     server.kill()

@@ -90,12 +90,12 @@ class Up:
 
 
 @pytest.fixture
-def up(tmp_path: Path) -> Iterator[Callable[..., Up]]:
+def up(server_path: Path) -> Iterator[Callable[..., Up]]:
     """Starts runs, on the home ``home`` unless another is given, and stops what a test leaves running."""
     made: list[Up] = []
 
     def start(home: str = "home", command: tuple[str, ...] = UP, **variables: str) -> Up:
-        made.append(Up(tmp_path / home, command, **variables))
+        made.append(Up(server_path / home, command, **variables))
         return made[-1]
 
     yield start
@@ -201,9 +201,9 @@ def test_it_stops_and_tells_when_a_server_dies(up: Callable[..., Up]) -> None:
 
 
 def test_it_uses_the_servers_it_is_given_and_leaves_nothing_behind_when_killed(
-    up: Callable[..., Up], database_url: str, tmp_path: Path
+    up: Callable[..., Up], database_url: str, server_path: Path
 ) -> None:
-    redis = EmbeddedRedis(tmp_path / "redis", tmp_path / "redis.log")
+    redis = EmbeddedRedis(server_path / "redis", server_path / "redis.log")
     redis.start()
     run = up(DATABASE_URL=database_url, REDIS_URL=redis.url()).wait_until_ready()
     family = run.family()
@@ -215,13 +215,13 @@ def test_it_uses_the_servers_it_is_given_and_leaves_nothing_behind_when_killed(
     redis.stop()
 
 
-def test_it_replaces_a_lost_key_and_moves_a_taken_sandbox(up: Callable[..., Up], tmp_path: Path) -> None:
+def test_it_replaces_a_lost_key_and_moves_a_taken_sandbox(up: Callable[..., Up], server_path: Path) -> None:
     first = up().wait_until_ready()
     lost = first.demo["api_key"]
     first.stop()
     (first.home / "demo.json").unlink()
     sandbox_port = json.loads((first.home / "done.json").read_text())["sandbox_port"]
-    squatter = EmbeddedRedis(tmp_path / "squatter", tmp_path / "squatter.log")
+    squatter = EmbeddedRedis(server_path / "squatter", server_path / "squatter.log")
     squatter.port = sandbox_port
     squatter.start()
     second = up().wait_until_ready()
