@@ -9,6 +9,7 @@ from django.db.models import Q
 from billing.models import Price
 
 SANDBOX = "sandbox/"
+SANDBOX_FIRST = "sandbox/echo"  # the others answer with errors, slowly, or oddly
 
 
 def models_on_sale(tenant_id: int, *, now: datetime) -> list[str]:
@@ -16,4 +17,4 @@ def models_on_sale(tenant_id: int, *, now: datetime) -> list[str]:
     mine = Q(book__tenant_id=tenant_id) | Q(book__tenant=None)
     in_force = Q(effective_from__lte=now) & (Q(effective_to=None) | Q(effective_to__gt=now))
     names = set(Price.objects.filter(mine & in_force).values_list("model", flat=True))
-    return sorted(names, key=lambda name: (name.startswith(SANDBOX), name))
+    return sorted(names, key=lambda name: (name.startswith(SANDBOX), name != SANDBOX_FIRST, name))

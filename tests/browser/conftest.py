@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from tests.product import Product
 
+PATIENCE_MS = 20_000
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 QUIET = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update")
 #: Reported by the page itself, because a console message can be missed.
@@ -36,7 +37,7 @@ class Window:
     def open(self, **options: Any) -> Page:
         """A page with cookies of its own; options such as ``color_scheme`` and ``viewport`` are playwright's."""
         context = self.browser.new_context(base_url=self.origin, **options)
-        context.set_default_timeout(20_000)
+        context.set_default_timeout(PATIENCE_MS)
         context.add_init_script(WATCH_POLICY)
         self.contexts.append(context)
         page = context.new_page()
@@ -76,6 +77,7 @@ class Demo:
 @pytest.fixture(scope="session")
 def chromium() -> Iterator[Browser]:
     """One browser for all tests."""
+    expect.set_options(timeout=PATIENCE_MS)
     path = next(filter(None, map(shutil.which, CHROMIUM)), None)
     with sync_playwright() as playwright:
         if path is None and not Path(playwright.chromium.executable_path).exists():

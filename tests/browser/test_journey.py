@@ -38,7 +38,7 @@ def test_it_leads_from_the_first_call_to_the_invoice(page: Page, demo: Demo) -> 
     until(lambda: complete(demo, second).status_code == 200, seconds=5)
 
     page.reload()  # shows the list, and makes no third key
-    expect(page.get_by_role("link", name="Second")).to_have_count(1)
+    expect(page.get_by_role("link", name="Second", exact=True)).to_have_count(1)
     assert second not in page.content()
 
     page.get_by_role("link", name="Revoke Second").click()
