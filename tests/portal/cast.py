@@ -55,9 +55,9 @@ def person(email: str, **more: object) -> User:
     return User.objects.create_user(email, None, **more)
 
 
-def signed_in(user: User, **options: object) -> Client:
+def signed_in(user: User, *, enforce_csrf_checks: bool = False) -> Client:
     """A browser with a session of this user."""
-    client = Client(SERVER_NAME="localhost", **options)
+    client = Client(SERVER_NAME="localhost", enforce_csrf_checks=enforce_csrf_checks)
     client.force_login(user, backend=BACKEND)
     return client
 

@@ -179,7 +179,7 @@ def test_it_opens_to_the_roles_that_may(cast: Cast, role: str) -> None:
 
 
 def test_it_hides_a_tenant_from_strangers_in_the_api(cast: Cast) -> None:
-    tokens = {"HTTP_AUTHORIZATION": f"Bearer {cast.other.token_text}"}
+    tokens = {"Authorization": f"Bearer {cast.other.token_text}"}
     strangers: tuple[tuple[Client, dict[str, str]], ...] = (
         (signed_in(cast.charlie), {}),
         (Client(SERVER_NAME="localhost"), tokens),
@@ -196,7 +196,7 @@ def test_it_hides_a_tenant_from_strangers_in_the_api(cast: Cast) -> None:
 
 
 def test_it_hides_objects_of_another_tenant_from_a_token(cast: Cast) -> None:
-    headers = {"HTTP_AUTHORIZATION": f"Bearer {cast.acme.token_text}"}
+    headers = {"Authorization": f"Bearer {cast.acme.token_text}"}
     client = Client(SERVER_NAME="localhost")
     wrong = []
     for name, page in ENDPOINTS.items():
@@ -276,8 +276,8 @@ def _ask_api(
 ) -> HttpResponse:
     address = reverse(name, kwargs=kwargs) + ("?" + urlencode(query) if query else "")
     if page.method == "POST":
-        return _undone(lambda: client.post(address, {}, content_type="application/json", **headers))
-    return _undone(lambda: client.get(address, **headers))
+        return _undone(lambda: client.post(address, {}, content_type="application/json", headers=headers))
+    return _undone(lambda: client.get(address, headers=headers))
 
 
 def _undone(ask: Callable[[], Any]) -> HttpResponse:

@@ -6,7 +6,6 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.http import HttpResponse
 from django.test import Client
 from django.utils.timezone import now
 
@@ -23,13 +22,13 @@ class Caller:
 
     def __init__(self, token: str) -> None:
         self.client = Client(SERVER_NAME="localhost")
-        self.headers = {"HTTP_AUTHORIZATION": f"Bearer {token}"}
+        self.headers = {"Authorization": f"Bearer {token}"}
 
     def get(self, path: str) -> Any:
-        return self.client.get(API + path, **self.headers)
+        return self.client.get(API + path, headers=self.headers)
 
     def post(self, path: str, body: object) -> Any:
-        return self.client.post(API + path, body, content_type="application/json", **self.headers)
+        return self.client.post(API + path, body, content_type="application/json", headers=self.headers)
 
 
 @pytest.fixture
@@ -82,7 +81,7 @@ def test_it_refuses_keys_that_cannot_be(cast: Cast, caller: Caller, body: object
 @pytest.mark.parametrize("body", ["[" * 100_000, "NaN", '{"name": NaN}', "{", "\ud800"])
 def test_it_refuses_what_is_no_json(caller: Caller, body: str) -> None:
     answer = caller.client.post(
-        API + "keys", body.encode("utf-8", "surrogatepass"), content_type="application/json", **caller.headers
+        API + "keys", body.encode("utf-8", "surrogatepass"), content_type="application/json", headers=caller.headers
     )
 
     assert answer.status_code == 400
@@ -194,7 +193,7 @@ def test_a_token_ends(cast: Cast) -> None:
     "header", ["Bearer", "Bearer ", "Bearer x", "Token abc", "Basic YTpi", "Bearer tgm_" + "0" * 40]
 )
 def test_every_bad_credential_gets_the_same_answer(cast: Cast, header: str) -> None:
-    answer: HttpResponse = Client(SERVER_NAME="localhost").get(API + "keys", HTTP_AUTHORIZATION=header)
+    answer = Client(SERVER_NAME="localhost").get(API + "keys", headers={"Authorization": header})
 
     assert answer.status_code == 401
     assert answer.content == b'{"detail":"This API token is not valid."}'

@@ -71,9 +71,12 @@ def test_an_invitation_ends(cast: Cast) -> None:
     moment = now()
     guest = person("guest@people.test")
     with as_tenant(cast.acme.tenant.pk, cast.alice.pk):
-        invite = {"tenant": cast.acme.tenant, "email": guest.email, "role": Role.DEVELOPER, "actor": cast.alice}
-        first = tenancy.invite(**invite, now=moment)
-        second = tenancy.invite(**invite, now=moment)
+        first, second = (
+            tenancy.invite(
+                tenant=cast.acme.tenant, email=guest.email, role=Role.DEVELOPER, actor=cast.alice, now=moment
+            )
+            for _ in range(2)
+        )
     for token, at in ((first.token, moment), (second.token, moment + timedelta(days=7)), ("\0nonsense", moment)):
         with pytest.raises(TenancyProblem):
             tenancy.accept_invitation(token=token, user=guest, now=at)

@@ -10,7 +10,7 @@ from django.db import DatabaseError, connection, transaction
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.test import RequestFactory
 
-from portal import access, audit
+from portal import access, audit, row_scope
 from portal.access import Permission
 from portal.middleware import RowSecurityMiddleware
 from portal.models import ApiKey, Invitation, Project, Tenant, User
@@ -101,7 +101,7 @@ def test_a_connection_carries_nothing_into_the_next_request() -> None:
         tenant = Tenant.objects.create(slug="lone", name="Lone")
 
     def view(request: HttpRequest) -> HttpResponse:
-        access.row_scope.narrow_to(tenant.pk)
+        row_scope.narrow_to(tenant.pk)
         assert scope() == ("tollgate_portal", str(tenant.pk), str(user.pk))
         return HttpResponse()
 
@@ -109,7 +109,7 @@ def test_a_connection_carries_nothing_into_the_next_request() -> None:
     assert scope() == ("tollgate_portal", "", "")
 
     def crash(request: HttpRequest) -> HttpResponse:
-        access.row_scope.narrow_to(tenant.pk)
+        row_scope.narrow_to(tenant.pk)
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
@@ -130,7 +130,7 @@ def test_a_stream_is_made_in_the_scope_of_its_request(cast: Cast) -> None:
     answer = RowSecurityMiddleware(view)(request_of(cast.alice))
     assert scope() == before
     assert isinstance(answer, StreamingHttpResponse)
-    first, second = list(answer)  # type: ignore[arg-type]
+    first, second = list(answer)
     assert first == str(cast.acme.tenant.pk).encode()
     assert int(second) == 3
     assert scope() == before
@@ -145,7 +145,7 @@ def test_a_stream_that_is_left_gives_the_scope_back(cast: Cast) -> None:
     answer = RowSecurityMiddleware(view)(request_of(cast.alice))
     assert isinstance(answer, StreamingHttpResponse)
     assert next(iter(answer)) == b"1"
-    for close in answer._resource_closers:  # what close() does, without ending the test's connection
+    for close in answer._resource_closers:  # type: ignore[attr-defined]  # what close() does, without ending the test's connection
         close()
     assert scope() == before
 

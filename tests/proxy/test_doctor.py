@@ -106,7 +106,7 @@ def test_it_finds_an_evicting_redis(redis_url: str) -> None:
     try:
         assert any("noeviction" in line for line in words(surroundings.redis_server, good=False))
     finally:
-        client.config_set("maxmemory-policy", before)
+        client.config_set("maxmemory-policy", str(before))
         client.close()
 
 
