@@ -24,9 +24,13 @@ def create_roles() -> RunSQL:
             EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL;
             END $$;
             DO $$ BEGIN
-                IF NOT pg_has_role(current_user, '{role}', 'MEMBER') THEN
+                BEGIN
+                    SET LOCAL ROLE {role};
+                    RESET ROLE;
+                EXCEPTION WHEN insufficient_privilege THEN
+                    -- Since PostgreSQL 16 whoever makes a role is a member that may not act as it, until granted that.
                     EXECUTE format('GRANT {role} TO %I', current_user);
-                END IF;
+                END;
             EXCEPTION WHEN unique_violation THEN NULL;
             END $$;
             GRANT USAGE ON SCHEMA public TO {role};
