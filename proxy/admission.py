@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from billing import money
 from billing.pricing import PriceVersion, PricingProblem, ceiling
+from proxy import headers
 from proxy.chat import ChatRequest
 from proxy.directory import Directory, KeyGrant, ModelEntry, Span
 from proxy.errors import Forbidden, GatewayError, NotFound, QuotaExhausted, RateLimited, Unavailable, excerpt
@@ -122,7 +123,9 @@ def rate_error(exceeded: Exceeded, grant: KeyGrant) -> GatewayError:
         "remedy": "Wait and send fewer requests, or ask for a higher limit.",
     }
     message = f"Rate limit of this {scope} reached: {exceeded.limit} {unit[exceeded.kind]}. Try again in {wait} ms."
-    return RateLimited(message, retry_after_ms=wait, limit=limit)
+    error = RateLimited(message, retry_after_ms=wait, limit=limit)
+    error.headers += headers.of_exceeded(exceeded)
+    return error
 
 
 def quota_error(refusal: Refusal, wanted: Quote) -> GatewayError:

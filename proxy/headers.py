@@ -7,7 +7,7 @@ from functools import lru_cache
 
 from billing import money
 from proxy.metering import UsageMeter
-from proxy.rates import Taken
+from proxy.rates import Exceeded, Taken
 
 Headers = tuple[tuple[bytes, bytes], ...]
 
@@ -53,6 +53,18 @@ def of_call(taken: Taken, meter: UsageMeter) -> Headers:
             (b"x-ratelimit-reset-tokens", duration(taken.tokens_reset_ms)),
         )
     return tuple(told)
+
+
+def of_exceeded(exceeded: Exceeded) -> Headers:
+    """What a refusal by a rate per minute tells of it."""
+    if exceeded.kind not in ("requests", "tokens"):
+        return ()
+    unit = exceeded.kind.encode()
+    return (
+        (b"x-ratelimit-limit-" + unit, b"%d" % exceeded.limit),
+        (b"x-ratelimit-remaining-" + unit, b"0"),
+        (b"x-ratelimit-reset-" + unit, duration(exceeded.wait_ms)),
+    )
 
 
 def duration(milliseconds: int) -> bytes:
