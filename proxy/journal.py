@@ -220,9 +220,10 @@ class Journal:
             try:
                 await self._open_batch(connection, batch)
             except BaseException:
-                for _, future in batch:
+                for opening, future in batch:
                     if not future.done():
                         future.set_exception(JournalAway())
+                    self.settle(abandoned(opening))  # the commit may have come through, and only its answer not
                 raise
 
     async def _open_batch(
