@@ -89,11 +89,12 @@ class Refresher:
             try:
                 async with asyncio.timeout(PROBE_S):
                     notices = {await self._notices.get()}
+            except TimeoutError:
+                await connection.execute("SELECT 1", timeout=PROBE_TIMEOUT_S)
+            else:  # a load that takes too long must not pass for silence: its notices would be lost
                 while not self._notices.empty():
                     notices.add(self._notices.get_nowait())
                 await self._load(connection, notices)
-            except TimeoutError:
-                await connection.execute("SELECT 1", timeout=PROBE_TIMEOUT_S)
             if loop.time() > reload_at:
                 await self._load_everything(connection)
                 reload_at = loop.time() + RELOAD_S
