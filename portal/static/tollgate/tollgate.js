@@ -61,8 +61,8 @@
     }
   });
 
-  // Forms sent by htmx when a filter changes need no button; without scripts the button stays.
-  for (const button of document.querySelectorAll("[data-without-script]")) button.hidden = true;
+  // A form that came back: begin at the first field to mend.
+  document.querySelector("input[aria-invalid=true], select[aria-invalid=true], textarea[aria-invalid=true]")?.focus();
 
   // A page that shows a secret once must not make another one when it is loaded again.
   const once = document.querySelector("[data-shown-once]");
