@@ -15,8 +15,15 @@ def main() -> None:
     os.environ.setdefault("TOLLGATE_ROLE", "owner" if command in OWNER_COMMANDS else "operator")
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "portal.settings")
     from django.core.management import execute_from_command_line
+    from django.db import OperationalError, connection
 
-    execute_from_command_line(sys.argv)
+    try:
+        execute_from_command_line(sys.argv)
+    except OperationalError as error:
+        if connection.connection is not None:
+            raise
+        told = str(error).splitlines()[0]
+        sys.exit(f"PostgreSQL cannot be reached: {told}. Start it (make up), or correct DATABASE_URL.")
 
 
 if __name__ == "__main__":

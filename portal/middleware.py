@@ -12,7 +12,7 @@ from django.http import Http404, HttpRequest, HttpResponse, StreamingHttpRespons
 from django.http.response import HttpResponseBase
 
 from portal.models import User
-from portal.row_scope import OPERATOR, PORTAL, RowScope, entered
+from portal.row_scope import OPERATOR, PORTAL, RowScope, entered, limit_statements
 
 #: Refusals whose page may still ask the database something; ATOMIC_REQUESTS has undone what the view wrote.
 _REFUSALS = (
@@ -42,6 +42,7 @@ class RowSecurityMiddleware:
             return self.get_response(request)
         scope = _scope_of(request)
         with entered(scope):
+            limit_statements(settings.STATEMENT_TIMEOUT_MS)
             response = self.get_response(request)
         if isinstance(response, StreamingHttpResponse) and not response.is_async:
             _stream_in_scope(response, _narrowed(scope, request))
@@ -77,6 +78,7 @@ def _stream_in_scope(response: StreamingHttpResponse, scope: RowScope) -> None:
 
     def parts() -> Iterator[bytes]:
         with entered(scope):
+            limit_statements(settings.STATEMENT_TIMEOUT_MS)
             yield from content
 
     response.streaming_content = parts()

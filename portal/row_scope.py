@@ -48,6 +48,12 @@ def entered(scope: RowScope) -> Iterator[None]:
                 cursor.execute(_SET, outer)
 
 
+def limit_statements(milliseconds: int) -> None:
+    """Let no statement of this transaction run for longer: what a page asks must not keep a server busy."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT set_config('statement_timeout', %s, true)", [str(milliseconds)])
+
+
 def narrow_to(tenant_id: int) -> None:
     """From here to the end of the surrounding block, row-level security shows this tenant's rows.
 

@@ -97,6 +97,7 @@ MIDDLEWARE = [
 ]
 
 ADMIN_PATH = "/admin/"
+STATEMENT_TIMEOUT_MS = 30_000
 PATHS_WITHOUT_DATABASE = ("/healthz", "/readyz")
 ROOT_URLCONF = "portal.urls"
 ASGI_APPLICATION = "proxy.asgi.application"

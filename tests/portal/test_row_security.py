@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from django.contrib.auth.models import AnonymousUser
-from django.db import DatabaseError, connection, transaction
+from django.db import DatabaseError, OperationalError, connection, transaction
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.test import RequestFactory
 
@@ -187,3 +188,15 @@ def test_an_act_without_a_transaction_leaves_no_audit_row() -> None:
 def test_audit_rows_are_for_ever(cast: Cast) -> None:
     with as_operator(), pytest.raises(DatabaseError), transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("UPDATE portal_auditentry SET action = 'nothing'")
+
+
+def test_a_request_cannot_keep_the_database_busy(cast: Cast, settings: Any) -> None:
+    settings.STATEMENT_TIMEOUT_MS = 50
+
+    def view(request: HttpRequest) -> HttpResponse:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_sleep(60)")
+        return HttpResponse()
+
+    with pytest.raises(OperationalError, match="statement timeout"):
+        RowSecurityMiddleware(view)(request_of(cast.alice))
