@@ -64,7 +64,12 @@ class Application:
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         await receive()
-        await self._start()
+        try:
+            await self._start()
+        except Exception as error:
+            logger.exception("the gateway cannot start")
+            await send({"type": "lifespan.startup.failed", "message": f"The gateway cannot start: {error!r}"})
+            return
         await send({"type": "lifespan.startup.complete"})
         await receive()
         await self._stop()

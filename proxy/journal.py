@@ -15,9 +15,11 @@ from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 
 import asyncpg
 
+from proxy import crash
 from proxy.spool import Spool
 
 logger = logging.getLogger(__name__)
@@ -119,7 +121,17 @@ class Connection:
 async def connect(dsn: str) -> asyncpg.Connection:
     """A connection that acts as ``tollgate_gateway``."""
     settings = {"role": "tollgate_gateway", "application_name": "tollgate-gateway"}
-    return await asyncpg.connect(dsn, timeout=5, server_settings=settings, statement_cache_size=0)
+    return await asyncpg.connect(unambiguous(dsn), timeout=5, server_settings=settings, statement_cache_size=0)
+
+
+def unambiguous(dsn: str) -> str:
+    """A URL with its host in the query has its port there, too: libpq takes ``@:5433/db?host=/run``, asyncpg doesn't."""
+    parts = urlsplit(dsn)
+    if parts.hostname or parts.port is None:
+        return dsn
+    user = parts.netloc.rpartition("@")[0]
+    query = f"{parts.query}&port={parts.port}" if parts.query else f"port={parts.port}"
+    return f"{parts.scheme}://{user}@{parts.path}?{query}" if user else f"{parts.scheme}://{parts.path}?{query}"
 
 
 class Journal:
@@ -192,6 +204,7 @@ class Journal:
 
     def settle(self, settlement: Settlement) -> None:
         """End a request. Never fails and never waits: the row is written in a moment, or when PostgreSQL is back."""
+        crash.here("before_settle")
         self._settlements.append(settlement)
         self._settling.set()
         self._settled.clear()
@@ -232,7 +245,9 @@ class Journal:
         if not batch:
             return
         rows = [opening for opening, _ in batch]
+        crash.here("before_open_commit")
         refused = await connection.fetch(OPEN, self.owner, *map(list, zip(*rows, strict=True)))
+        crash.here("after_open_commit")
         refusals = {row[0]: Refusal(*row[1:]) for row in refused}
         for place, (opening, future) in enumerate(batch, 1):
             refusal = refusals.get(place)
@@ -249,6 +264,7 @@ class Journal:
             batch = self._settlements[:MOST_IN_BATCH]
             if batch:
                 await self._settle_batch(connection, batch)
+                crash.here("after_settle_commit")
                 del self._settlements[: len(batch)]
             if not self._settlements:
                 self._settling.clear()
@@ -257,6 +273,7 @@ class Journal:
 
     async def _settle_batch(self, connection: Connection, batch: list[Settlement]) -> None:
         """Settle a batch. A row that PostgreSQL can't take, alone either, is left open for the sweep to estimate."""
+        crash.here("before_settle_commit")
         try:
             await connection.fetch(SETTLE, *_columns(batch))
         except AWAY:
