@@ -25,6 +25,12 @@ GATEWAY_PROCESSES = environment.integer("TOLLGATE_WORKERS", 1, least=1, most=256
 MOST_BODY_BYTES = environment.integer("TOLLGATE_MAX_BODY_MB", 50, least=1, most=1024) * 1024 * 1024
 ANSWER_ID_PREFIX = os.environ.get("TOLLGATE_ID_PREFIX", "chatcmpl-")
 SHOW_COST = os.environ.get("TOLLGATE_SHOW_COST", "1") != "0"
+SELLER = {
+    "name": os.environ.get("TOLLGATE_SELLER_NAME", "Tollgate"),
+    "address": os.environ.get("TOLLGATE_SELLER_ADDRESS", "").replace("\\n", "\n"),
+    "tax_id": os.environ.get("TOLLGATE_SELLER_TAX_ID", ""),
+    "email": os.environ.get("TOLLGATE_SELLER_EMAIL", ""),
+}
 SANDBOX_URL = os.environ.get("TOLLGATE_SANDBOX_URL") or environment.runtime().get("sandbox_url", "")
 REDIS_URL = environment.redis_url()
 
@@ -46,7 +52,8 @@ def _database(url: str) -> dict[str, object]:
         "PASSWORD": unquote(parts.password or ""),
         "HOST": host,
         "PORT": str(parts.port or ""),
-        "CONN_MAX_AGE": 60,
+        # Under ASGI each request has a thread of its own, and a kept connection would be left behind in it.
+        "CONN_MAX_AGE": 0 if ROLE == "portal" else 60,
         "CONN_HEALTH_CHECKS": True,
         "ATOMIC_REQUESTS": True,
         "OPTIONS": options,

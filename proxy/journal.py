@@ -125,7 +125,7 @@ async def connect(dsn: str) -> asyncpg.Connection:
 
 
 def unambiguous(dsn: str) -> str:
-    """A URL with its host in the query has its port there, too: libpq takes ``@:5433/db?host=/run``, asyncpg doesn't."""
+    """A URL with its host in the query has its port there, too: libpq takes ``@:5433/db?host=/run``, asyncpg not."""
     parts = urlsplit(dsn)
     if parts.hostname or parts.port is None:
         return dsn
