@@ -320,3 +320,8 @@ def test_the_admin_signs_in_through_the_one_door(db: None) -> None:
 
     assert answer.status_code == 302
     assert answer.headers["Location"].startswith(reverse("account_login"))
+
+
+def test_second_factors_are_not_in_the_admin(staff: Client) -> None:
+    for path in ("/admin/mfa/authenticator/", "/admin/account/emailaddress/"):
+        assert staff.get(path).status_code == 404
