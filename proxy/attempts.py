@@ -11,7 +11,7 @@ from pyreqwest.exceptions import ConnectError, ConnectTimeoutError, PyreqwestErr
 from pyreqwest.request import StreamRequest
 from pyreqwest.response import Response, ResponseBodyReader
 
-from proxy import relay
+from proxy import crash, relay
 from proxy.admission import Quote
 from proxy.chat import ChatRequest
 from proxy.dialects import DIALECTS
@@ -80,11 +80,13 @@ class Attempts:
             meter.attempts += 1
             meter.upstream, meter.upstream_model = route.target.name, route.upstream_model
             before = time.monotonic()
+            crash.here("before_upstream")
             try:
                 result = await guarded(ask, route)
             except BaseException:
                 self._breaker.left(route.id)
                 raise
+            crash.here("after_upstream")
             meter.upstream_s += time.monotonic() - before
             if not isinstance(result, Failure):
                 self._breaker.succeeded(route.id)
