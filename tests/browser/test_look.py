@@ -87,6 +87,15 @@ def test_it_has_contrast_everywhere(opened: Callable[..., Page], demo: Demo, sch
     assert {address: found for address, found in faint.items() if found} == {}
 
 
+def test_it_would_notice_faint_text(opened: Callable[..., Page]) -> None:
+    """The measure itself: a grey one step too light is found."""
+    page = opened(color_scheme="light")
+    page.goto("/accounts/login/")
+    page.evaluate("document.querySelector('h1').style.setProperty('color', '#969696')")
+    page.evaluate("document.querySelector('h1').style.setProperty('font-size', '14px')")
+    assert [found.split()[0] for found in page.evaluate(FAINT)] == ["H1."]
+
+
 def test_it_fits_a_phone(opened: Callable[..., Page], demo: Demo) -> None:
     page = opened(viewport=PHONE, is_mobile=True, has_touch=True)
     demo.sign_in(page)

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import re
+import time
 
 import pytest
+from allauth.account.models import EmailAddress
+from allauth.mfa.totp.internal import auth as totp
 from django.contrib.auth.hashers import make_password
 from django.core import mail
 from django.core.cache import cache
@@ -73,7 +76,7 @@ def test_it_answers_the_same_for_a_wrong_password_and_an_unknown_address(person:
 def test_it_resets_a_password_by_mail(person: User) -> None:
     client = Client()
     client.post("/accounts/password/reset/", {"email": "ana@example.com"})
-    link = re.search(r"https?://[^/\s]+(/accounts/password/reset/key/\S+)", mail.outbox[0].body)
+    link = re.search(r"https?://[^/\s]+(/accounts/password/reset/key/\S+)", str(mail.outbox[0].body))
     assert link
     form = client.get(link[1], follow=True)
     assert "tollgate.css" in form.content.decode()
@@ -102,6 +105,30 @@ def test_it_asks_for_the_password_again_before_a_change_of_credentials(person: U
     assert "Authenticator secret" in page
     assert "data:image/svg+xml;base64," in page
     assert "style=" not in page
+
+
+def code_now(secret: str) -> str:
+    """What an authenticator app shows (RFC 6238)."""
+    return str(totp.format_hotp_value(totp.hotp_value(secret, int(time.time()) // 30)))
+
+
+def test_it_asks_for_a_second_factor_and_takes_a_recovery_code(person: User) -> None:
+    EmailAddress.objects.create(user=person, email=person.email, verified=True, primary=True)
+    client = Client()
+    sign_in(client)
+    client.post("/accounts/reauthenticate/", {"password": PASSWORD})
+    page = client.get("/accounts/2fa/totp/activate/").content.decode()
+    secret = re.search(r'id="authenticator_secret"[^>]* value="(\w+)"', page)
+    assert secret
+    done = client.post("/accounts/2fa/totp/activate/", {"code": code_now(secret[1])}, follow=True)
+    codes = re.findall(r"^[\w-]{8,}$", done.content.decode().partition("<textarea")[2].partition(">")[2], re.M)
+    assert codes, "recovery codes are shown"
+    again = Client()
+    assert sign_in(again).headers["Location"].startswith("/accounts/2fa/authenticate/")
+    assert again.get("/new/").status_code == 302, "half signed in is not signed in"
+    assert "tollgate.css" in again.get("/accounts/2fa/authenticate/").content.decode()
+    again.post("/accounts/2fa/authenticate/", {"code": codes[0].partition("<")[0]})
+    assert again.get("/new/").status_code == 200
 
 
 @pytest.mark.django_db
