@@ -222,6 +222,7 @@ class AuditEntry(models.Model):
     at = models.DateTimeField(default=now)
 
     class Meta:
+        verbose_name_plural = "audit entries"
         indexes = (models.Index(F("tenant"), F("at").desc(), name="audit_by_tenant"),)
 
     def __str__(self) -> str:

@@ -133,6 +133,7 @@ class Migration(migrations.Migration):
                 ('actor', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL)),
                 ('tenant', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='portal.tenant')),
             ],
+            options={'verbose_name_plural': 'audit entries'},
         ),
         migrations.AddConstraint(
             model_name='user',
