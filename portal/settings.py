@@ -141,6 +141,7 @@ ACCOUNT_USER_MODEL_USERNAME_FIELD = None
 ACCOUNT_EMAIL_VERIFICATION = "optional"
 ACCOUNT_PREVENT_ENUMERATION = True
 ACCOUNT_LOGOUT_ON_GET = False
+MFA_ADAPTER = "portal.mfa.MFAAdapter"
 EMAIL_BACKEND = os.environ.get("TOLLGATE_EMAIL_BACKEND", "django.core.mail.backends.console.EmailBackend")
 
 CACHES = {

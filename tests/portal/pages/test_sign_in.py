@@ -7,6 +7,7 @@ import time
 
 import pytest
 from allauth.account.models import EmailAddress
+from allauth.mfa.models import Authenticator
 from allauth.mfa.totp.internal import auth as totp
 from django.contrib.auth.hashers import make_password
 from django.core import mail
@@ -123,6 +124,9 @@ def test_it_asks_for_a_second_factor_and_takes_a_recovery_code(person: User) -> 
     done = client.post("/accounts/2fa/totp/activate/", {"code": code_now(secret[1])}, follow=True)
     codes = re.findall(r"^[\w-]{8,}$", done.content.decode().partition("<textarea")[2].partition(">")[2], re.M)
     assert codes, "recovery codes are shown"
+    stored = str(list(Authenticator.objects.filter(user=person).values_list("data", flat=True)))
+    assert "gAAAA" in stored, "secrets are stored encrypted"
+    assert secret[1] not in stored
     again = Client()
     assert sign_in(again).headers["Location"].startswith("/accounts/2fa/authenticate/")
     assert again.get("/new/").status_code == 302, "half signed in is not signed in"
