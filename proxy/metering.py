@@ -110,8 +110,8 @@ class UsageMeter:
         prompt, completion = usage.prompt_tokens, usage.completion_tokens
         grant, opening = self._grant, self._opening
         if grant.rates:
-            correction = prompt + completion - self._rated_tokens
-            self._limiter.finish(self.request_id, grant.tenant_id, grant.rates, tokens=correction)
+            used = prompt + completion
+            self._limiter.finish(self.request_id, grant.tenant_id, grant.rates, taken=self._rated_tokens, used=used)
         if opening is None:
             return
         now = time.monotonic()

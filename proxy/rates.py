@@ -23,12 +23,14 @@ logger = logging.getLogger(__name__)
 MINUTE_MS = 60_000
 TIMEOUT_S = 1.0
 MOST_IN_BATCH = 256
+MOST_WAITING = 100_000
 REST_S = 1.0
 LINGER_S = 0.005
 
-# One tenant's operations in order. A take consumes on every scope or on none. Its answer is of the tightest scope:
-# {1, requests limit, left, reset ms, tokens limit, left, reset ms}; or of the one without room: {0, place, kind, limit,
-# wait ms}.
+# One tenant's operations in order: {1, call, tokens, lease ms, scopes} takes, {2, call, correction, taken, scopes}
+# finishes. A take consumes on every scope or on none. Its answer is of the tightest scope: {1, requests limit, left,
+# reset ms, tokens limit, left, reset ms}; or of the one without room: {0, place, kind, limit, wait ms}. No bucket takes
+# more tokens than its limit, so a finish gives back no more than that either.
 SCRIPT = """
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
@@ -70,7 +72,7 @@ local function take(op)
         if scope[4] > 0 then
             local key = KEYS[1] .. ':' .. scope[1] .. ':c'
             redis.call('ZADD', key, now + op[4], op[2])
-            redis.call('PEXPIRE', key, op[4] + 60000)
+            if redis.call('PTTL', key) < op[4] + 60000 then redis.call('PEXPIRE', key, op[4] + 60000) end
         end
     end
     return {1, best_r[1], best_r[2], math.ceil(best_r[3]), best_t[1], best_t[2], math.ceil(best_t[3])}
@@ -78,10 +80,12 @@ end
 local function finish(op)
     for _, scope in ipairs(op[5]) do
         local key = KEYS[1] .. ':' .. scope[1]
-        if scope[3] > 0 and op[3] ~= 0 then
+        local more = op[3]
+        if op[4] > scope[3] then more = more + op[4] - scope[3] end
+        if scope[3] > 0 and more ~= 0 then
             local full = tonumber(redis.call('HGET', key, 't') or 0)
             if full < now then full = now end
-            redis.call('HSET', key, 't', string.format('%.3f', full + op[3] * 60000 / scope[3]))
+            redis.call('HSET', key, 't', string.format('%.3f', full + more * 60000 / scope[3]))
             redis.call('PEXPIRE', key, 120000)
         end
         if scope[4] > 0 then redis.call('ZREM', key .. ':c', op[2]) end
@@ -162,13 +166,13 @@ class Limiter:
             return self._local.take(request_id, rates, tokens)
         return Taken(*answer[1:]) if answer[0] else Exceeded(answer[1] - 1, *answer[2:])
 
-    def finish(self, request_id: str, tenant_id: int, rates: Sequence[Rates], *, tokens: int) -> None:
-        """Give the place back and correct the tokens by the difference to what was really used."""
+    def finish(self, request_id: str, tenant_id: int, rates: Sequence[Rates], *, taken: int, used: int) -> None:
+        """Give the place back and correct the ``taken`` tokens by the difference to those really ``used``."""
         if not rates:
             return
         self._local.finish(request_id)
-        if len(self._waiting) < 100_000 and (tokens or any(rate.concurrency for rate in rates)):
-            self._waiting.append((tenant_id, [2, request_id, tokens, 0, scopes(rates)], None))
+        if len(self._waiting) < MOST_WAITING and (taken or used or any(rate.concurrency for rate in rates)):
+            self._waiting.append((tenant_id, [2, request_id, used - taken, taken, scopes(rates)], None))
             if not self._lingering:  # nobody waits for it: let it ride along with the next take
                 self._lingering = True
                 asyncio.get_running_loop().call_later(LINGER_S, self._wake.set)
@@ -187,10 +191,25 @@ class Limiter:
                 await self._ask(batch)
             except (RedisError, OSError, TimeoutError) as error:
                 logger.warning("Redis is away, rates are kept locally: %s", error)
-                self._away_until = time.monotonic() + REST_S
-                for _, _, future in batch:
-                    if future is not None and not future.done():
-                        future.set_exception(RedisError("away"))
+                self._rest(batch)
+            except Exception:
+                logger.exception("a batch of rates failed, rates are kept locally")
+                self._rest(batch)
+
+    def _rest(self, batch: list[tuple[int, list[Any], asyncio.Future[Any] | None]]) -> None:
+        """Ask nothing for a moment; who waits for an answer is sent to the local share.
+
+        Places given back are given back again later: Redis may still hold them, for as long as a call could run.
+        Corrections of tokens are not, since they may have come through.
+        """
+        self._away_until = time.monotonic() + REST_S
+        again: list[tuple[int, list[Any], asyncio.Future[Any] | None]] = []
+        for tenant_id, operation, future in batch:
+            if future is None:
+                again.append((tenant_id, [2, operation[1], 0, 0, operation[4]], None))
+            elif not future.done():
+                future.set_exception(RedisError("away"))
+        self._waiting[:0] = again[: max(0, MOST_WAITING - len(self._waiting))]
 
     async def _ask(self, batch: list[tuple[int, list[Any], asyncio.Future[Any] | None]]) -> None:
         """One pipeline with one script call per tenant."""
@@ -203,10 +222,14 @@ class Limiter:
             except NoScriptError:
                 self._sha = ""
                 replies = await self._call(by_tenant)
-        for group, reply in zip(by_tenant.values(), replies, strict=True):
-            for (_, future), answer in zip(group, _decoder.decode(reply), strict=True):
-                if future is not None and not future.done():
+        for (tenant_id, group), reply in zip(by_tenant.items(), replies, strict=True):
+            for ((_, request_id, tokens, _, where), future), answer in zip(group, _decoder.decode(reply), strict=True):
+                if future is None:
+                    continue
+                if not future.done():
                     future.set_result(answer)
+                elif answer[0]:  # the caller left while it was being admitted
+                    self._waiting.append((tenant_id, [2, request_id, -tokens, tokens, where], None))
 
     async def _call(self, by_tenant: dict[int, list[tuple[list[Any], asyncio.Future[Any] | None]]]) -> list[bytes]:
         if not self._sha:

@@ -45,8 +45,8 @@ class Caller:
         name = name or f"call {next(self.calls)}"
         return await self.limiter.take(name, self.tenant, self.rates, tokens=tokens, seconds=seconds)
 
-    def finish(self, name: str, tokens: int = 0) -> None:
-        self.limiter.finish(name, self.tenant, self.rates, tokens=tokens)
+    def finish(self, name: str, taken: int = 0, used: int = 0) -> None:
+        self.limiter.finish(name, self.tenant, self.rates, taken=taken, used=used)
 
 
 def scope(name: str = "api_key", *, requests: int = 0, tokens: int = 0, concurrency: int = 0) -> Rates:
@@ -82,9 +82,9 @@ async def test_it_corrects_tokens_by_what_was_used(limiter: Limiter) -> None:
     caller = Caller(limiter, scope(tokens=1_000))
     assert isinstance(await caller.take(900, name="a"), Taken)
     assert isinstance(await caller.take(900), Exceeded)
-    caller.finish("a", -890)
+    caller.finish("a", 900, 10)
     assert isinstance(await caller.take(900, name="b"), Taken)
-    caller.finish("b", 600)
+    caller.finish("b", 900, 1_500)
     refused = await caller.take(1)
     assert isinstance(refused, Exceeded)
     assert (refused.kind, refused.limit) == ("tokens", 1_000)
@@ -95,6 +95,17 @@ async def test_it_lets_a_call_larger_than_the_limit_pass_only_when_all_is_free(l
     caller = Caller(limiter, scope(tokens=100))
     assert isinstance(await caller.take(10_000), Taken)
     assert isinstance(await caller.take(1), Exceeded)
+
+
+async def test_a_call_larger_than_the_limit_gives_back_no_more_than_it_took(limiter: Limiter) -> None:
+    caller = Caller(limiter, scope(tokens=100), scope("tenant", tokens=20_000))
+    assert isinstance(await caller.take(15_000, name="large"), Taken)
+    assert isinstance(await caller.take(1), Exceeded)
+    caller.finish("large", 15_000, 90)
+    first = await caller.take(5)
+    assert isinstance(first, Taken)
+    assert first.tokens_left < 10
+    assert isinstance(await caller.take(50), Exceeded)
 
 
 async def test_it_counts_calls_at_once(limiter: Limiter) -> None:
@@ -108,6 +119,23 @@ async def test_it_counts_calls_at_once(limiter: Limiter) -> None:
     assert isinstance(await caller.take(name="c"), Taken)
     caller.finish("a")  # given back once already
     assert isinstance(await caller.take(), Exceeded)
+
+
+async def test_a_short_call_does_not_shorten_the_lease_of_a_long_one(limiter: Limiter, redis: Redis) -> None:
+    caller = Caller(limiter, scope(concurrency=3))
+    assert isinstance(await caller.take(seconds=3_600), Taken)
+    assert isinstance(await caller.take(seconds=60), Taken)
+    assert await redis.ttl(f"tg:{{{caller.tenant}}}:api_key:1:c") > 3_600
+
+
+async def test_a_caller_that_leaves_while_it_is_admitted_keeps_no_place(limiter: Limiter) -> None:
+    caller = Caller(limiter, scope(concurrency=1))
+    leaving = asyncio.create_task(caller.take())
+    await asyncio.sleep(0)
+    leaving.cancel()
+    async with asyncio.timeout(5):
+        while isinstance(await caller.take(), Exceeded):
+            pass
 
 
 async def test_it_frees_the_place_of_a_call_whose_process_died(limiter: Limiter, redis: Redis) -> None:
