@@ -121,7 +121,7 @@ def test_money_that_is_not_there_is_not_spent(town: Town, scope: str) -> None:
 @pytest.mark.parametrize("kind", ["budget", "wallet"])
 def test_a_crowd_gets_exactly_what_fits(town: Town, kind: str) -> None:
     fits = 7
-    sent = body("sandbox/paced-100x200", stream=True, max_tokens=100)
+    sent = body("hasty/paced-100x200", stream=True, max_tokens=100)
     money = f"{(ceiling(sent) * fits + ceiling(sent) * 9 // 10) / PICO:.9f}".rstrip("0")
     money = money[: money.index(".") + 7]  # budgets have six decimals
     assert float(money) * PICO // ceiling(sent) == fits

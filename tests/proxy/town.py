@@ -62,7 +62,6 @@ dialect = "openai"
 base_url = "{url}/v1"
 api_key = "upstream-secret"
 disconnect_policy = "cancel"
-first_byte_timeout_s = 1
 idle_timeout_s = 30
 [[upstreams]]
 name = "nowhere"
@@ -85,7 +84,7 @@ class Town:
     def furnish(self) -> Town:
         """Offer every kind of sandbox model, and make a postpaid tenant."""
         parts = [UPSTREAMS.format(url=self.sandbox.url), *map(self.product.model_toml, KINDS), ALIASED]
-        for kind in ("paced-400x10", "timeout"):
+        for kind in ("paced-400x10", "paced-100x200"):
             parts.append(self.product.model_toml(kind, "hasty").replace('"sandbox/', '"hasty/', 1))
         self.apply("\n".join([*parts, tenant_toml("acme")]))
         return self
