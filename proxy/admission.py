@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
@@ -96,6 +97,9 @@ class Admission:
         )
         try:
             refusal = await self._journal.open(opening)
+        except asyncio.CancelledError:
+            meter.void(499, "client_gone")
+            raise
         except JournalAway:
             meter.void(503, "shutting_down")
             message = "Your limits cannot be checked at the moment. Try again."

@@ -169,7 +169,7 @@ class Journal:
             for leftover in self._spool.leftovers():
                 rows = [Settlement._make([*row[:10], tuple(row[10])]) for row in leftover.rows]
                 for start in range(0, len(rows), MOST_IN_BATCH):
-                    await connection.fetch(SETTLE, *_columns(rows[start : start + MOST_IN_BATCH]))
+                    await self._settle_batch(connection, rows[start : start + MOST_IN_BATCH])
                 leftover.remove()
                 logger.info("settled %d requests from a spool", len(rows))
         finally:
@@ -200,7 +200,13 @@ class Journal:
         future: asyncio.Future[Refusal | None] = asyncio.get_running_loop().create_future()
         self._openings.append((opening, future))
         self._opening.set()
-        return await future
+        try:
+            return await future
+        except asyncio.CancelledError:
+            # Cancelled in the moment between the row's commit and this task's turn: nobody else knows of the row.
+            if not future.cancelled() and future.exception() is None and future.result() is None:
+                self.settle(abandoned(opening))
+            raise
 
     def settle(self, settlement: Settlement) -> None:
         """End a request. Never fails and never waits: the row is written in a moment, or when PostgreSQL is back."""

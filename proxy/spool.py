@@ -34,12 +34,19 @@ class Spool:
         if not fresh:
             return
         if self._file is None:
-            self._file = self._path.open("ab")
-            fcntl.flock(self._file, fcntl.LOCK_EX)
+            self._file = self._locked()
         self._file.write(b"".join(_encoder.encode(row) + b"\n" for row in fresh))
         self._file.flush()
         os.fsync(self._file.fileno())
         self._written.update(row.id for row in fresh)
+
+    def _locked(self) -> IO[bytes]:
+        """The file, under its name only once it is locked: a process that starts must not take it for a leftover."""
+        nameless = self._path.with_suffix(".new")
+        file = nameless.open("ab")
+        fcntl.flock(file, fcntl.LOCK_EX)
+        nameless.rename(self._path)
+        return file
 
     def clear(self) -> None:
         """Everything written has been settled."""

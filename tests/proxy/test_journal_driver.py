@@ -1,10 +1,17 @@
-"""What the gateway's driver of the journal does with the address it is given."""
+"""The gateway's driver of the journal: the address it is given, a caller that leaves, a spool that is no good."""
 
 from __future__ import annotations
 
+import asyncio
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+
 import pytest
 
-from proxy.journal import unambiguous
+from proxy.journal import Journal, Opening, Settlement, abandoned, unambiguous
+from proxy.spool import Spool
+from tests.proxy.town import Town
 
 
 @pytest.mark.parametrize(
@@ -18,3 +25,29 @@ from proxy.journal import unambiguous
 )
 def test_it_finds_the_port_where_libpq_finds_it(dsn: str, expected: str) -> None:
     assert unambiguous(dsn) == expected
+
+
+async def test_a_caller_cancelled_just_after_its_row_was_written_leaves_no_row_open(tmp_path: Path) -> None:
+    journal = Journal("postgresql://nowhere", tmp_path, delivered=list)
+    now = datetime.now(UTC)
+    opening = Opening("0" * 32, 1, 1, 1, "m", "m", 1, False, now, now, 5, 1, "{1}")
+    calling = asyncio.create_task(journal.open(opening))
+    await asyncio.sleep(0)
+    ((_, answer),) = journal._openings
+    answer.set_result(None)
+    calling.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await calling
+    assert journal._settlements == [abandoned(opening)]
+
+
+async def test_a_spooled_row_that_cannot_be_settled_stops_no_gateway_from_starting(town: Town, tmp_path: Path) -> None:
+    spool = Spool(tmp_path, "dead")
+    ends = [("\0", "00"), ("", "01")]
+    spool.write([Settlement(n * 16, 1, "voided", None, 0, 0, "", "", code, "", (0,) * 18) for code, n in ends])
+    assert spool._file is not None
+    spool._file.close()  # as when the process ends
+    journal = Journal(town.product.database_url, tmp_path, delivered=list)
+    await journal.start()
+    assert os.listdir(tmp_path) == []
+    await journal.stop(within_s=5)
