@@ -30,70 +30,88 @@ LINGER_S = 0.005
 # One tenant's operations in order: {1, call, tokens, lease ms, scopes} takes, {2, call, correction, taken, scopes}
 # finishes. A take consumes on every scope or on none. Its answer is of the tightest scope: {1, requests limit, left,
 # reset ms, tokens limit, left, reset ms}; or of the one without room: {0, place, kind, limit, wait ms}. No bucket takes
-# more tokens than its limit, so a finish gives back no more than that either.
+# more tokens than its limit, so a finish gives back no more than that either. Each bucket is read once and written
+# once, however many operations touch it.
 SCRIPT = """
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
-local answers = {}
-local function bucket(key, field, limit, cost)
+local buckets, answers = {}, {}
+local function bucket(scope)
+    local found = buckets[scope]
+    if not found then
+        local key = KEYS[1] .. ':' .. scope
+        local full = redis.call('HMGET', key, 'r', 't')
+        found = {key = key, r = tonumber(full[1] or 0), t = tonumber(full[2] or 0)}
+        buckets[scope] = found
+    end
+    return found
+end
+local function running(found)
+    if not found.running then
+        redis.call('ZREMRANGEBYSCORE', found.key .. ':c', '-inf', now)
+        found.running = redis.call('ZCARD', found.key .. ':c')
+    end
+    return found.running
+end
+local function after(full, limit, cost)
     local step = 60000 / limit
-    local full = tonumber(redis.call('HGET', key, field) or 0)
-    if full < now then full = now end
-    if cost > limit then cost = limit end
-    local after = full + cost * step
-    return after, after - now - 60000, math.floor((60000 - (after - now)) / step + 0.0001)
+    local later = math.max(full, now) + math.min(cost, limit) * step
+    return later, later - now - 60000, math.floor((60000 - (later - now)) / step + 0.0001)
 end
 local function take(op)
     local writes, best_r, best_t = {}, {-1, -1, 0}, {-1, -1, 0}
     for place, scope in ipairs(op[5]) do
-        local key = KEYS[1] .. ':' .. scope[1]
+        local found = bucket(scope[1])
         if scope[2] > 0 then
-            local after, over, left = bucket(key, 'r', scope[2], 1)
+            local later, over, left = after(found.r, scope[2], 1)
             if over > 0.5 then return {0, place, 'requests', scope[2], math.ceil(over)} end
-            writes[#writes + 1] = {key, 'r', after}
-            if best_r[1] < 0 or left < best_r[2] then best_r = {scope[2], left, after - now} end
+            writes[#writes + 1] = {found, 'r', later}
+            if best_r[1] < 0 or left < best_r[2] then best_r = {scope[2], left, later - now} end
         end
         if scope[3] > 0 then
-            local after, over, left = bucket(key, 't', scope[3], op[3])
+            local later, over, left = after(found.t, scope[3], op[3])
             if over > 0.5 then return {0, place, 'tokens', scope[3], math.ceil(over)} end
-            writes[#writes + 1] = {key, 't', after}
-            if best_t[1] < 0 or left < best_t[2] then best_t = {scope[3], left, after - now} end
+            writes[#writes + 1] = {found, 't', later}
+            if best_t[1] < 0 or left < best_t[2] then best_t = {scope[3], left, later - now} end
         end
-        if scope[4] > 0 then
-            redis.call('ZREMRANGEBYSCORE', key .. ':c', '-inf', now)
-            if redis.call('ZCARD', key .. ':c') >= scope[4] then return {0, place, 'concurrency', scope[4], 1000} end
-        end
+        if scope[4] > 0 and running(found) >= scope[4] then return {0, place, 'concurrency', scope[4], 1000} end
     end
     for _, write in ipairs(writes) do
-        redis.call('HSET', write[1], write[2], string.format('%.3f', write[3]))
-        redis.call('PEXPIRE', write[1], 120000)
+        write[1][write[2]], write[1].written = write[3], true
     end
     for _, scope in ipairs(op[5]) do
         if scope[4] > 0 then
-            local key = KEYS[1] .. ':' .. scope[1] .. ':c'
-            redis.call('ZADD', key, now + op[4], op[2])
-            if redis.call('PTTL', key) < op[4] + 60000 then redis.call('PEXPIRE', key, op[4] + 60000) end
+            local found = bucket(scope[1])
+            found.running = found.running + redis.call('ZADD', found.key .. ':c', now + op[4], op[2])
+            found.lease = math.max(found.lease or 0, op[4] + 60000)
         end
     end
     return {1, best_r[1], best_r[2], math.ceil(best_r[3]), best_t[1], best_t[2], math.ceil(best_t[3])}
 end
 local function finish(op)
     for _, scope in ipairs(op[5]) do
-        local key = KEYS[1] .. ':' .. scope[1]
+        local found = bucket(scope[1])
         local more = op[3]
         if op[4] > scope[3] then more = more + op[4] - scope[3] end
         if scope[3] > 0 and more ~= 0 then
-            local full = tonumber(redis.call('HGET', key, 't') or 0)
-            if full < now then full = now end
-            redis.call('HSET', key, 't', string.format('%.3f', full + more * 60000 / scope[3]))
-            redis.call('PEXPIRE', key, 120000)
+            found.t, found.written = math.max(found.t, now) + more * 60000 / scope[3], true
         end
-        if scope[4] > 0 then redis.call('ZREM', key .. ':c', op[2]) end
+        if scope[4] > 0 and redis.call('ZREM', found.key .. ':c', op[2]) > 0 and found.running then
+            found.running = found.running - 1
+        end
     end
     return {1}
 end
 for place, op in ipairs(cmsgpack.unpack(ARGV[1])) do
     answers[place] = op[1] == 1 and take(op) or finish(op)
+end
+for _, found in pairs(buckets) do
+    if found.written then
+        redis.call('HSET', found.key, 'r', string.format('%.3f', found.r), 't', string.format('%.3f', found.t))
+        redis.call('PEXPIRE', found.key, 120000)
+    end
+    local leases = found.key .. ':c'
+    if found.lease and redis.call('PTTL', leases) < found.lease then redis.call('PEXPIRE', leases, found.lease) end
 end
 return cmsgpack.pack(answers)
 """
