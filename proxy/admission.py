@@ -44,8 +44,7 @@ def quote(chat: ChatRequest, grant: KeyGrant, directory: Directory) -> Quote:
     if grant.models is not None and entry.name not in grant.models:
         raise Forbidden(f"This API key may not use the model '{entry.name}'.", "model_not_allowed", param="model")
     now = datetime.now(UTC)
-    prices = entry.price_list(grant.book_id)
-    price = prices.at(now) if prices is not None else None
+    price = entry.price_at(now, grant.book_id)
     if price is None:
         raise Unavailable(503, f"The model '{entry.name}' has no price at the moment.", "price_unavailable")
     span = grant.span_at(now)

@@ -8,7 +8,7 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import Any
 
-from billing.pricing import PriceList
+from billing.pricing import PriceList, PriceVersion
 
 NO_RULES: Mapping[str, Any] = MappingProxyType({})
 
@@ -110,10 +110,16 @@ class ModelEntry:
     routes: tuple[Route, ...]
     prices: Mapping[int | None, PriceList]
 
-    def price_list(self, book_id: int | None) -> PriceList | None:
-        """The tenant's own prices for this model where its book has them, else the default ones."""
+    def price_at(self, moment: datetime, book_id: int | None) -> PriceVersion | None:
+        """The tenant's own price for this model where its book has one in force, else the default one, else None.
+
+        Prices agreed for later do not take the default ones away until then.
+        """
         own = self.prices.get(book_id) if book_id is not None else None
-        return own or self.prices.get(None)
+        price = own.at(moment) if own is not None else None
+        if price is None and (default := self.prices.get(None)) is not None:
+            price = default.at(moment)
+        return price
 
 
 @dataclass(frozen=True, slots=True)

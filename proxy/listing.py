@@ -35,8 +35,7 @@ def allowed(entry: ModelEntry, grant: KeyGrant) -> bool:
 
 def described(shown: str, entry: ModelEntry, grant: KeyGrant) -> dict[str, Any]:
     """OpenAI's model object, with limits, price in USD per 1M tokens, and the model's own name."""
-    prices = entry.price_list(grant.book_id)
-    price = prices.at(datetime.now(UTC)) if prices is not None else None
+    price = entry.price_at(datetime.now(UTC), grant.book_id)
     return {
         "id": shown,
         "object": "model",

@@ -12,9 +12,10 @@ from uuid import UUID
 
 import pytest
 
+from billing.pricing import PriceList, PriceVersion
 from proxy import upstream
 from proxy.dialects.shape import FailureMessage
-from proxy.directory import NO_RULES, Route, Target
+from proxy.directory import NO_RULES, ModelEntry, Route, Target
 from proxy.errors import excerpt, retry_after
 from proxy.headers import duration
 from proxy.journal import Settlement, abandoned
@@ -97,6 +98,23 @@ def test_two_windows_of_one_limit_at_once_are_no_span() -> None:
     rows = [allowance(1, None, None, None), allowance(2, 0, 30), allowance(3, 20, 50)]
     spans = [span.literal for span in build_spans(rows, needed=2)]
     assert spans == ["{1,2}", "{1,3}"]
+
+
+# -- prices
+
+
+def test_a_price_agreed_for_later_leaves_the_default_one_in_force_until_then() -> None:
+    def version(number: int, start: int, end: int | None) -> PriceVersion:
+        day = timedelta(days=1)
+        return PriceVersion(number, START + start * day, None if end is None else START + end * day, *(number,) * 10)
+
+    prices = {None: PriceList((version(1, 0, None),)), 7: PriceList((version(2, 10, 20),))}
+    entry = ModelEntry("m", 0, 1000, 100, NO_RULES, (), (), prices)
+    found = [(day, entry.price_at(START + timedelta(days=day), 7)) for day in (-1, 0, 10, 19, 20)]
+    assert [(day, price and price.id) for day, price in found] == [(-1, None), (0, 1), (10, 2), (19, 2), (20, 1)]
+    later = entry.price_at(START + timedelta(days=15), None)
+    assert later
+    assert later.id == 1
 
 
 # -- the spool
