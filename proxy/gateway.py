@@ -73,7 +73,6 @@ class Gateway:
         self._attempts = attempts
         self._pepper = pepper
         self._options = options
-        self._watchers: set[asyncio.Task[None]] = set()
 
     def new_id(self) -> str:
         """The id of a request, also of one that gets no further."""
@@ -147,19 +146,20 @@ class Gateway:
         try:
             live = self._live(call, opened)
             self.streams.add(live)
+            watcher: asyncio.Task[None] | None = None
             try:
                 await call.exchange.start(200, headers.of_stream(call.taken, meter))
                 live.started = True
-                watcher = asyncio.ensure_future(relay.watch(call.exchange.receive, live, self.streams))
-                await relay.say(live, opened.first)
-                await relay.pump(opened.reader, translator, live)
+                watcher = asyncio.create_task(relay.watch(call.exchange.receive, live, self.streams))
+                await relay.pump(opened.first, opened.reader, translator, live)
             finally:
                 live.task = None
                 self.streams.remove(live)
                 meter.client_gone = bool(live.client_gone_at)
                 cost = self._settle_stream(translator, meter)
+                if watcher is not None:
+                    watcher.cancel()
             await self._end_stream(call, live, translator, cost)
-            watcher.cancel()
         finally:
             await opened.close()
 

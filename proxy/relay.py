@@ -32,12 +32,15 @@ async def first_bytes(reader: ResponseBodyReader, translator: AnswerStream) -> b
     return out
 
 
-async def pump(reader: ResponseBodyReader, translator: AnswerStream, live: LiveStream) -> None:
-    """Relay until the answer is complete, the upstream ends or breaks, or the stream is cut. Never raises for these:
-    the translator's ``failure`` says what went wrong."""
+async def pump(first: bytes, reader: ResponseBodyReader, translator: AnswerStream, live: LiveStream) -> None:
+    """Relay ``first`` and what follows until the answer is complete, the upstream ends or breaks, or the stream is cut.
+
+    Never raises for these: the translator's ``failure`` says what went wrong.
+    """
     loop_time = asyncio.get_running_loop().time
     send, feed, read = live.send, translator.feed, reader.read_chunk
     try:
+        await say(live, first)
         while not translator.done and translator.failure is None:
             chunk = await read()
             if chunk is None:
@@ -63,7 +66,9 @@ async def pump(reader: ResponseBodyReader, translator: AnswerStream, live: LiveS
 async def say(live: LiveStream, out: bytes) -> None:
     """Send bytes unless the client is gone."""
     if out and not live.client_gone_at:
+        live.spoke_at = live.sending_since = asyncio.get_running_loop().time()
         await live.send({"type": "http.response.body", "body": out, "more_body": True})
+        live.sending_since = 0.0
 
 
 async def watch(receive: Receive, live: LiveStream, streams: LiveStreams) -> None:
