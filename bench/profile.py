@@ -20,7 +20,6 @@ from bench import machine, wrk
 from bench.product import BURST, WHOLE, BenchProblem, Product, running
 
 MISSING = "py-spy is not on the PATH: uv tool install py-spy, or pipx install py-spy."
-TICKS = 100
 
 
 def main(arguments: list[str]) -> int:

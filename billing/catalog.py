@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable
 from datetime import datetime
 
 from django.db import transaction
-from django.db.models import Q
 
 from billing.meters import SURCHARGES, TOKEN_CLASSES
 from billing.models import Price, PriceBook
@@ -28,11 +26,6 @@ def default_book() -> PriceBook:
     return PriceBook.objects.get_or_create(tenant=None, defaults={"name": "Default"})[0]
 
 
-def book_of(tenant_id: int) -> PriceBook:
-    """A tenant's own book, else the default one."""
-    return PriceBook.objects.filter(tenant_id=tenant_id).first() or default_book()
-
-
 def version_of(price: Price) -> PriceVersion:
     """A stored price as the pure value that rates usage."""
     numbers = {name: getattr(price, name) for name in NUMBERS}
@@ -44,21 +37,10 @@ def versions_by_id(ids: Iterable[int]) -> dict[int, PriceVersion]:
     return {price.id: version_of(price) for price in Price.objects.filter(id__in=set(ids))}
 
 
-def price_lists(book: PriceBook) -> dict[str, PriceList]:
-    """Every model of a book with its versions in order of time."""
-    versions = defaultdict(list)
-    for price in Price.objects.filter(book=book).order_by("model", "effective_from"):
-        versions[price.model].append(version_of(price))
-    return {model: PriceList(tuple(found)) for model, found in versions.items()}
-
-
-def price_list_for(*, tenant_id: int, model: str) -> PriceList:
-    """The versions of one model for one tenant: its own book's if that book sells the model, else the default's."""
-    for book in PriceBook.objects.filter(Q(tenant_id=tenant_id) | Q(tenant=None)).order_by("tenant_id"):
-        found = Price.objects.filter(book=book, model=model).order_by("effective_from")
-        if found:
-            return PriceList(tuple(version_of(price) for price in found))
-    return PriceList(())
+def price_list(book: PriceBook, model: str) -> PriceList:
+    """The versions of one model in one book, in order of time."""
+    found = Price.objects.filter(book=book, model=model).order_by("effective_from")
+    return PriceList(tuple(version_of(price) for price in found))
 
 
 @transaction.atomic

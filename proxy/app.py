@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Awaitable, Callable
 from typing import Any
 from urllib.parse import unquote
 
@@ -21,7 +20,6 @@ from proxy.live import ClientGone
 logger = logging.getLogger(__name__)
 
 PREFIXES = ("/v1", "/api/v1", "/chat/completions", "/models", "/openai/")
-Endpoint = Callable[[Exchange, Surface, str], Awaitable[None]]
 
 _SLASHES = re.compile(r"//+")
 _AZURE = re.compile(r"/openai/(?:v1|deployments/[^/]+)(/.*)")

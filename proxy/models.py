@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator, URLValidator
+from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
 from django.db import models
 from django.db.models import Q
 from django.utils.timezone import now
@@ -12,7 +12,6 @@ from django.utils.timezone import now
 MODEL_NAME = RegexValidator(
     r"^[A-Za-z0-9][A-Za-z0-9._:@/+-]{0,199}$", "A model name has letters, digits and . _ : @ / + -, at most 200."
 )
-BASE_URL = URLValidator(schemes=["https", "http"])
 UPSTREAM_NAME = RegexValidator(r"^[a-z0-9][a-z0-9-]{0,62}$", "Use a–z, 0–9 and hyphens, at most 63 characters.")
 
 

@@ -93,7 +93,7 @@ def apply_price(part: ModelPart, changes: Changes, *, now: datetime) -> None:
         return
     title = f"[[models]] {part.name}: price"
     moment = max(part.price.effective_from or now, now)
-    before = catalog.price_list_for(tenant_id=0, model=part.name).at(moment)
+    before = catalog.price_list(book, part.name).at(moment)
     wanted = _complete(part.price, title, changes)
     if before is not None and all(getattr(before, name) == number for name, number in wanted.items()):
         return

@@ -64,11 +64,10 @@ class OpenAI:
             choice["finish_reason"] = finish = finish_reason(choice.get("finish_reason"))
             size += message_size(choice["message"])
         usage, ignored = read_usage(body.get("usage"), asked.context_window)
-        reported = body.get("model")
         body["id"] = asked.answer_id
         body["object"] = "chat.completion"
         body["model"] = asked.model
-        return Answer(body, usage, ignored, finish, size, reported if type(reported) is str else "")
+        return Answer(body, usage, ignored, finish, size)
 
     def stream(self, asked: Asked) -> OpenAIStream:
         """A translator for one stream."""

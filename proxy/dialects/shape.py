@@ -42,7 +42,6 @@ class Answer:
     usage_ignored: bool
     finish_reason: str
     text_size: int = 0
-    reported_model: str = ""
 
 
 class AnswerStream(Protocol):

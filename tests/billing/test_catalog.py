@@ -113,15 +113,13 @@ def test_05_a_price_change_changes_no_stored_event_and_no_running_call(world: Wo
         assert catalog.versions_by_id([old.id])[old.id] == replace(old, effective_to=world.clock)
 
 
-def test_a_tenants_own_book_goes_before_the_default_for_the_models_it_sells(world: World) -> None:
+def test_a_tenants_own_book_stands_beside_the_default_one(world: World) -> None:
     with as_operator():
         own = PriceBook.objects.create(tenant=world.tenant, name="Own")
-        assert catalog.price_list_for(tenant_id=world.tenant.id, model=world.model).at(world.clock) == world.price
         catalog.publish(
             book=own, model=world.model, prices={"input": 3, "output": 3}, effective_from=world.clock, now=world.clock
         )
-        found = catalog.price_list_for(tenant_id=world.tenant.id, model=world.model).at(world.clock)
+        found = catalog.price_list(own, world.model).at(world.clock)
         assert found
         assert found.input == 3
-        assert catalog.book_of(world.tenant.id) == own
-        assert catalog.price_lists(own).keys() == {world.model}
+        assert catalog.price_list(catalog.default_book(), world.model).at(world.clock) == world.price

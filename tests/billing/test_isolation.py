@@ -144,6 +144,5 @@ def test_32_a_tenants_own_prices_are_its_own_secret(pair: tuple[World, World]) -
         )
     for tenant, versions in ((mine.tenant, 1), (other.tenant, 0)):
         with as_tenant(tenant.id):
-            found = catalog.price_list_for(tenant_id=mine.tenant.id, model="secret")
-            assert len(found.versions) == versions
-            assert catalog.price_list_for(tenant_id=tenant.id, model=mine.model).versions
+            assert len(catalog.price_list(book, "secret").versions) == versions
+            assert catalog.price_list(catalog.default_book(), mine.model).versions
