@@ -102,6 +102,8 @@ def project_for(tenant: Tenant, slug: str) -> Project:
 
 def api_key_for(tenant: Tenant, public_id: str) -> ApiKey:
     """A key of a tenant that ``tenant_for`` gave, by its public id; Http404 otherwise."""
+    if not public_id.isalnum():  # the database takes no NUL
+        raise Http404
     return one(ApiKey.objects.filter(tenant=tenant, public_id=public_id).select_related("project", "tenant"))
 
 

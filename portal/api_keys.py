@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from django.conf import settings
 from django.db import transaction
@@ -22,6 +22,8 @@ from portal.models import ApiKey, Project, User
 PEPPER_VERSION = 1
 MOST_MODELS = 200
 LONGEST_OVERLAP = timedelta(days=90)
+LATEST_EXPIRY = datetime(2201, 1, 2, tzinfo=UTC)
+"""Far from the last moment a calendar can show in every time zone."""
 _MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:@/+-]{0,199}", re.ASCII)
 
 
@@ -202,6 +204,8 @@ def _check_limits(limits: KeyLimits, *, now: datetime) -> None:
                 raise KeyProblem(f"“{model[:64]}” is not a model name.")
     if limits.expires_at is not None and limits.expires_at <= now:
         raise KeyProblem("The expiry lies in the past.")
+    if limits.expires_at is not None and limits.expires_at > LATEST_EXPIRY:
+        raise KeyProblem("The expiry lies after the year 2200: leave it out for a key that does not expire.")
     if limits.budget is not None and limits.budget < 0:
         raise KeyProblem("A budget is not negative.")
     if limits.window not in Budget.Window.values:

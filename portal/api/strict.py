@@ -31,10 +31,15 @@ class StrictSerializer(serializers.Serializer[Any]):
         """The declared values; ValidationError names every field that is unknown."""
         if isinstance(data, Mapping):
             known = {name for name, field in self.fields.items() if not field.read_only}
-            unknown = [str(name)[:64] for name in data if name not in known]
+            unknown = [_shown(name) for name in data if name not in known]
             if unknown:
                 raise ValidationError({name: ["Unknown field."] for name in unknown})
         return super().to_internal_value(data)
+
+
+def _shown(name: object) -> str:
+    """A name as it can be told back: JSON may hold lone surrogates, which no answer can."""
+    return str(name)[:64].encode("utf-8", "replace").decode()
 
 
 def read_body(kind: type[StrictSerializer], request: Request) -> dict[str, Any]:

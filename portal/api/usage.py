@@ -25,6 +25,8 @@ from portal.api.tenant_view import TenantView
 from portal.models import ApiKey, Project, Tenant
 
 LONGEST_RANGE = timedelta(days=400)
+YEARS = range(1970, 2201)
+"""Years that can be asked for: every day of them can be shown in every time zone."""
 DIMENSIONS = {"model": "model", "key": "api_key", "project": "project"}
 
 
@@ -199,6 +201,9 @@ def _range(tenant: Tenant, query: dict[str, Any]) -> tuple[datetime, datetime]:
     month = month_of(now(), tenant.timezone)
     start = query.get("start") or month.start
     end = query.get("end") or max(month.end or start, start)
+    for name, moment in (("start", start), ("end", end)):
+        if moment.year not in YEARS:
+            raise ValidationError({name: [f"Choose a time from {YEARS[0]} to {YEARS[-1]}."]})
     if not start <= end <= start + LONGEST_RANGE:
         raise ValidationError({"end": [f"The range is at most {LONGEST_RANGE.days} days, and ends after it starts."]})
     return start, end

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta, timezone, tzinfo
 
 import pytest
 from django.conf import settings
@@ -64,6 +64,13 @@ def test_it_refuses_limits_that_cannot_be(cast: Cast, limits: KeyLimits) -> None
 def test_it_refuses_an_expiry_in_the_past(cast: Cast) -> None:
     with as_tenant(cast.acme.tenant.pk), pytest.raises(KeyProblem, match="past"):
         issue(cast, KeyLimits(expires_at=now() - timedelta(seconds=1)))
+
+
+@pytest.mark.parametrize("zone", [UTC, timezone(timedelta(hours=-14))])
+def test_it_refuses_an_expiry_that_no_calendar_holds(cast: Cast, zone: tzinfo) -> None:
+    far = datetime(9999, 12, 31, 23, 59, tzinfo=zone)
+    with as_tenant(cast.acme.tenant.pk), pytest.raises(KeyProblem, match="2200"):
+        issue(cast, KeyLimits(expires_at=far))
 
 
 def test_it_refuses_a_closed_project(cast: Cast) -> None:

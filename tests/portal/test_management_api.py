@@ -66,6 +66,8 @@ def test_it_makes_a_key_and_shows_it_once(cast: Cast, caller: Caller) -> None:
         {"window": "year"},
         {"project": "no-such"},
         {"expires_at": "yesterday"},
+        {"expires_at": "9999-12-31T23:59:59Z"},
+        {"\ud800": 1},
         [],
         "text",
     ],
@@ -132,6 +134,8 @@ def test_it_lists_calls_and_shows_one(cast: Cast, caller: Caller) -> None:
     [
         "usage?start=2016-01-01T00:00:00Z&end=2026-01-01T00:00:00Z",
         "usage?start=2026-02-01T00:00:00Z&end=2026-01-01T00:00:00Z",
+        "usage?start=9999-12-31T00:00:00Z&end=9999-12-31T23:59:59Z",
+        "usage?start=0001-01-01T00:00:00Z&end=0001-01-02T00:00:00Z",
         "usage?by=everything",
         "usage/calls?limit=-1",
         "usage/calls?limit=1000000000",
@@ -144,6 +148,11 @@ def test_it_lists_calls_and_shows_one(cast: Cast, caller: Caller) -> None:
 )
 def test_it_bounds_what_can_be_asked(caller: Caller, query: str) -> None:
     assert caller.get(query).status_code == 400
+
+
+@pytest.mark.parametrize("path", ["keys/%00", "keys/%F0%9F%92%A9", "usage/calls/%00"])
+def test_a_name_that_none_can_have_is_missing(caller: Caller, path: str) -> None:
+    assert caller.get(path).status_code == 404
 
 
 def test_it_shows_invoices(cast: Cast, caller: Caller) -> None:
