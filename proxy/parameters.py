@@ -72,6 +72,14 @@ TABLE = (
     Parameter("prediction", "object"),
     Parameter("audio", "object", refuse=UNPRICED),
     Parameter("web_search_options", "object", refuse=UNPRICED),
+    Parameter("web_search", "object", refuse=UNPRICED),
+    Parameter("enable_search", "object", refuse=UNPRICED),
+    Parameter("search_parameters", "object", refuse=UNPRICED),
+    Parameter("plugins", "object", refuse=UNPRICED),
+    Parameter("mcp_servers", "object", refuse=UNPRICED),
+    Parameter("inference_geo", "object", refuse=UNPRICED),
+    Parameter("speed", "object", refuse=UNPRICED),
+    Parameter("best_of", "object", refuse=UNPRICED),
 )
 
 STEERING = frozenset(
@@ -104,9 +112,15 @@ STEERING = frozenset(
         "aws_access_key_id",
         "aws_secret_access_key",
         "provider_options",
+        "models",
+        "route",
+        "provider",
+        "preset",
+        "transforms",
     }
 )
-"""Names by which a client of some gateway could choose its upstream or credential. Here nobody can."""
+"""Names by which a client of some gateway, ours or one behind us, could choose its upstream, model or credential.
+Here nobody can."""
 
 
 def bad(message: str, code: str, param: str) -> BadRequest:
