@@ -45,6 +45,16 @@ def set_budget(*, tenant: Tenant, scope: str, scope_id: int, window: str, limit:
     return budget
 
 
+def lock_windows(*, tenant: Tenant, scope: str, scope_id: int, now: datetime) -> None:
+    """Before changing several budgets of a scope in one transaction: lock their running windows together, in id order.
+
+    Calls lock the same rows in that order; one budget after the other would deadlock with them.
+    """
+    budgets = Budget.objects.filter(tenant_id=tenant.id, scope=scope, scope_id=scope_id)
+    running = Allowance.objects.filter(Q(ends_at=None) | Q(ends_at__gt=now), budget__in=budgets)
+    list(running.order_by("id").select_for_update().values_list("id", flat=True))
+
+
 def drop_budget(budget: Budget, *, now: datetime) -> None:
     """Stop holding calls to a budget. Its windows stay as they are; setting it again resumes the running one."""
     Budget.objects.filter(pk=budget.pk).update(is_active=False)

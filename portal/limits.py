@@ -88,6 +88,7 @@ def change(*, scope: Scope, limits: Limits, actor: User | None, now: datetime) -
             tokens_per_minute=limits.tokens_per_minute,
             concurrency=limits.concurrency,
         )
+        budgets.lock_windows(tenant=scope.tenant, scope=scope.kind, scope_id=scope.id, now=now)
         for window in Budget.Window.values:
             _set_budget(scope, window, getattr(limits, window), now)
         audit.record(

@@ -15,7 +15,8 @@ from billing import books, invoices, journal, ledger, posting
 from billing.journal import Opening
 from billing.meters import Usage
 from billing.models import Allowance, Invoice, InvoiceSeries, UsageEvent
-from portal.tenancy import as_operator
+from portal import limits
+from portal.tenancy import as_operator, as_tenant
 from tests.billing.crowd import together
 from tests.billing.world import USD, World
 
@@ -112,6 +113,26 @@ def test_overlapping_batches_the_sweep_and_posting_never_deadlock_and_the_books_
             assert books.check(tenant_id=world.tenant.id).differences == ()
             held = [int(row.held) for row in Allowance.objects.filter(tenant=world.tenant)]
             assert held == [0] * len(held)
+
+
+def test_changing_several_limits_under_calls_never_deadlocks() -> None:
+    world = World()
+    for window in ("month", "day"):  # windows of a day are made last and set first
+        world.set_budget(10**16, window=window)
+
+    def change(start: int) -> None:
+        for turn in range(start, start + 40):
+            with as_tenant(world.tenant.id):
+                wanted = limits.Limits(day=10**16 + turn, month=10**16 + turn)
+                limits.change(scope=limits.Scope(world.tenant), limits=wanted, actor=None, now=world.clock)
+
+    def call() -> None:
+        for _turn in range(60):
+            world.use(Usage(input=1))
+
+    together([partial(change, 0), partial(change, 1000), call, call])
+    with as_operator():
+        assert books.check(tenant_id=world.tenant.id).differences == ()
 
 
 def test_01_parallel_posting_posts_each_call_once() -> None:
