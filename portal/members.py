@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from django.core.exceptions import ValidationError
@@ -27,7 +27,7 @@ class IssuedInvitation:
     """An invitation with the secret of its link, which is to be shown or sent once and is not kept."""
 
     invitation: Invitation
-    token: str
+    token: str = field(repr=False)
 
 
 def add_member(*, tenant: Tenant, user: User, role: str, actor: User | None, now: datetime) -> Membership:

@@ -14,7 +14,7 @@ from django.test import RequestFactory
 from portal import access, audit, row_scope
 from portal.access import Permission
 from portal.middleware import RowSecurityMiddleware
-from portal.models import ApiKey, Invitation, Project, Tenant, User
+from portal.models import ApiKey, Invitation, Membership, Project, Role, Tenant, User
 from portal.tenancy import as_operator, as_tenant
 from tests.portal.cast import Cast
 
@@ -48,6 +48,21 @@ def test_a_tenant_cannot_write_rows_of_another(cast: Cast) -> None:
         assert Project.objects.filter(tenant=cast.other.tenant).update(name="mine") == 0
         with pytest.raises(DatabaseError), transaction.atomic():
             Project.objects.create(tenant=cast.other.tenant, slug="theirs", name="Theirs")
+
+
+def test_a_user_cannot_write_themselves_into_another_tenant(cast: Cast) -> None:
+    with as_tenant(cast.acme.tenant.pk, cast.alice.pk), pytest.raises(DatabaseError), transaction.atomic():
+        Membership.objects.create(tenant=cast.other.tenant, user=cast.alice, role=Role.OWNER)
+
+
+def test_a_user_writes_nothing_of_their_other_tenants(cast: Cast) -> None:
+    with as_tenant(cast.acme.tenant.pk, cast.charlie.pk):
+        elsewhere = Membership.objects.filter(tenant=cast.other.tenant)
+        assert elsewhere.exists()
+        assert elsewhere.update(role=Role.OWNER) == 0
+        assert elsewhere.delete()[0] == 0
+        assert Tenant.objects.filter(pk=cast.other.tenant.pk).update(name="mine") == 0
+        assert Tenant.objects.filter(pk=cast.acme.tenant.pk).update(name="Acme") == 1
 
 
 def test_without_a_tenant_nothing_is_seen(cast: Cast) -> None:
