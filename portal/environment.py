@@ -1,4 +1,4 @@
-"""What the process environment and the home folder say: the one place that reads either.
+"""What the process environment and the home folder say: where settings get both from.
 
 The home (``TOLLGATE_HOME``, default ``.tollgate`` beside ``manage.py``) keeps secrets and, while the embedded
 servers run, ``runtime.json`` with their addresses, so that every command finds the servers ``make up`` started.
@@ -25,10 +25,12 @@ def home() -> Path:
     return Path(os.environ.get("TOLLGATE_HOME") or ROOT / ".tollgate").expanduser().resolve()
 
 
-def flag(name: str) -> bool:
-    """True for 1, true, yes or on; false when unset, empty, 0, false, no or off; anything else is refused."""
+def flag(name: str, *, default: bool = False) -> bool:
+    """True for 1, true, yes or on; false for 0, false, no or off; anything else but empty or unset is refused."""
     value = os.environ.get(name, "").strip().lower()
-    if value in ("", "0", "false", "no", "off"):
+    if not value:
+        return default
+    if value in ("0", "false", "no", "off"):
         return False
     if value in ("1", "true", "yes", "on"):
         return True
@@ -112,6 +114,6 @@ def words(name: str) -> list[str]:
     return [word.strip() for word in os.environ.get(name, "").split(",") if word.strip()]
 
 
-def variable(name: str) -> str:
-    """A variable that a person named, such as ``OPENAI_API_KEY``; empty when unset."""
-    return os.environ.get(name, "").strip()
+def variable(name: str, default: str = "") -> str:
+    """A text such as ``OPENAI_API_KEY``; the default when it is unset or blank."""
+    return os.environ.get(name, "").strip() or default

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from csp.constants import NONE, SELF, UNSAFE_EVAL, UNSAFE_INLINE
@@ -23,19 +22,19 @@ HTTPS = environment.flag("TOLLGATE_HTTPS")
 ALLOW_PRIVATE_UPSTREAMS = environment.flag("TOLLGATE_ALLOW_PRIVATE_UPSTREAMS")
 GATEWAY_PROCESSES = environment.integer("TOLLGATE_WORKERS", 1, least=1, most=256)
 MOST_BODY_BYTES = environment.integer("TOLLGATE_MAX_BODY_MB", 50, least=1, most=1024) * 1024 * 1024
-ANSWER_ID_PREFIX = os.environ.get("TOLLGATE_ID_PREFIX", "chatcmpl-")
-SHOW_COST = os.environ.get("TOLLGATE_SHOW_COST", "1") != "0"
+ANSWER_ID_PREFIX = environment.variable("TOLLGATE_ID_PREFIX", "chatcmpl-")
+SHOW_COST = environment.flag("TOLLGATE_SHOW_COST", default=True)
 SELLER = {
-    "name": os.environ.get("TOLLGATE_SELLER_NAME", "Tollgate"),
-    "address": os.environ.get("TOLLGATE_SELLER_ADDRESS", "").replace("\\n", "\n"),
-    "tax_id": os.environ.get("TOLLGATE_SELLER_TAX_ID", ""),
-    "email": os.environ.get("TOLLGATE_SELLER_EMAIL", ""),
+    "name": environment.variable("TOLLGATE_SELLER_NAME", "Tollgate"),
+    "address": environment.variable("TOLLGATE_SELLER_ADDRESS").replace("\\n", "\n"),
+    "tax_id": environment.variable("TOLLGATE_SELLER_TAX_ID"),
+    "email": environment.variable("TOLLGATE_SELLER_EMAIL"),
 }
-SANDBOX_URL = os.environ.get("TOLLGATE_SANDBOX_URL") or environment.runtime().get("sandbox_url", "")
+SANDBOX_URL = environment.variable("TOLLGATE_SANDBOX_URL") or environment.runtime().get("sandbox_url", "")
 REDIS_URL = environment.redis_url()
 
 ROLES = {"owner": "", "operator": "tollgate_operator", "portal": "tollgate_portal", "gateway": "tollgate_gateway"}
-ROLE = os.environ.get("TOLLGATE_ROLE", "portal")
+ROLE = environment.variable("TOLLGATE_ROLE", "portal")
 
 
 def _database(url: str) -> dict[str, object]:
@@ -142,7 +141,7 @@ ACCOUNT_EMAIL_VERIFICATION = "optional"
 ACCOUNT_PREVENT_ENUMERATION = True
 ACCOUNT_LOGOUT_ON_GET = False
 MFA_ADAPTER = "portal.mfa.MFAAdapter"
-EMAIL_BACKEND = os.environ.get("TOLLGATE_EMAIL_BACKEND", "django.core.mail.backends.console.EmailBackend")
+EMAIL_BACKEND = environment.variable("TOLLGATE_EMAIL_BACKEND", "django.core.mail.backends.console.EmailBackend")
 
 CACHES = {
     "default": {
@@ -211,5 +210,5 @@ LOGGING = {
     "disable_existing_loggers": False,
     "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
-    "root": {"handlers": ["stderr"], "level": os.environ.get("TOLLGATE_LOG_LEVEL", "INFO")},
+    "root": {"handlers": ["stderr"], "level": environment.variable("TOLLGATE_LOG_LEVEL", "INFO")},
 }

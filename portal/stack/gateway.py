@@ -15,7 +15,7 @@ from granian.http import HTTP1Settings
 from portal import environment
 
 APPLICATION = "proxy.asgi:application"
-MOST_WORKERS = 64
+MOST_WORKERS = 256
 BACKLOG = 4096
 STREAMS_PER_WORKER = 16384
 #: Granian has one clock for slow headers and for idle connections, and clients expect those to live 75 s.
@@ -81,6 +81,8 @@ def serve(options: Options, application: str = APPLICATION) -> None:
 
 
 def gateway() -> int:
-    """Serve as the environment says."""
-    serve(options())
+    """Serve as the environment says; the processes learn how many they are, to share limits while Redis is away."""
+    chosen = options()
+    os.environ.update(chosen.variables)
+    serve(chosen)
     return 0

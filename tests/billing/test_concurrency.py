@@ -130,7 +130,8 @@ def test_changing_several_limits_under_calls_never_deadlocks() -> None:
         for _turn in range(60):
             world.use(Usage(input=1))
 
-    together([partial(change, 0), partial(change, 1000), call, call])
+    jobs: list[Callable[[], None]] = [partial(change, 0), partial(change, 1000), call, call]
+    together(jobs)
     with as_operator():
         assert books.check(tenant_id=world.tenant.id).differences == ()
 
