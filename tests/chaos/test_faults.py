@@ -13,7 +13,7 @@ import pytest
 from proxy import crash
 from proxy.journal import BEAT_S
 from tests.chaos.load import Load
-from tests.conftest import SERVERS
+from tests.conftest import SERVERS, WORKER
 from tests.control import Control
 from tests.deadline import until
 from tests.product import Product
@@ -29,10 +29,13 @@ UNDER_WAY = 50
 
 
 @pytest.fixture(scope="module")
-def town(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Town]:
-    """Two gateway processes on a PostgreSQL of their own."""
+def town() -> Iterator[Town]:
+    """Two gateway processes on a PostgreSQL of their own.
+
+    Not below pytest's folder: every session of the same user closes that to PostgreSQL's user again.
+    """
     variables = {"TOLLGATE_ALLOW_PRIVATE_UPSTREAMS": "1"}
-    product = Product(SERVERS, tmp_path_factory.mktemp("chaos"), workers=2, private=True, variables=variables)
+    product = Product(SERVERS, SERVERS.folder / f"chaos-{WORKER}", workers=2, private=True, variables=variables)
     try:
         product.start()
         town = Town(product)
