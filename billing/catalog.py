@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from django.db import transaction
 
@@ -13,6 +13,8 @@ from billing.pricing import PriceList, PriceVersion, PricingProblem, with_inheri
 
 MOST_PRICE = 10**12
 """One million USD per 1M tokens: anything above is a typing error."""
+FURTHEST_AHEAD = timedelta(days=366)
+"""A published price blocks every earlier one: a slip in its year must not block them for long."""
 
 NUMBERS = (*TOKEN_CLASSES, *SURCHARGES)
 
@@ -60,6 +62,10 @@ def publish(
         return None
     if effective_from < now:
         raise PriceProblem(f"{model}: a price cannot start in the past ({effective_from:%Y-%m-%d %H:%M:%S %Z}).")
+    if effective_from > now + FURTHEST_AHEAD:
+        raise PriceProblem(
+            f"{model}: a price is published at most a year ahead, as nothing can be changed before it starts."
+        )
     if last:
         _close(last, effective_from, now)
     return Price.objects.create(

@@ -113,6 +113,20 @@ def test_05_a_price_change_changes_no_stored_event_and_no_running_call(world: Wo
         assert catalog.versions_by_id([old.id])[old.id] == replace(old, effective_to=world.clock)
 
 
+def test_a_price_is_published_at_most_a_year_ahead(world: World) -> None:
+    world.clock += timedelta(hours=1)
+    far = world.clock + timedelta(days=367)
+    with as_operator(), pytest.raises(PriceProblem, match="a year ahead"):
+        catalog.publish(
+            book=catalog.default_book(),
+            model=world.model,
+            prices={"input": 9, "output": 9},
+            effective_from=far,
+            now=world.clock,
+        )
+    assert world.publish({"input": 9, "output": 9}).input == 9
+
+
 def test_a_tenants_own_book_stands_beside_the_default_one(world: World) -> None:
     with as_operator():
         own = PriceBook.objects.create(tenant=world.tenant, name="Own")
