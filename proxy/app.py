@@ -11,7 +11,7 @@ import orjson
 
 from proxy import listing
 from proxy.dialects.envelope import ENVELOPE, PLAIN, Surface
-from proxy.errors import GatewayError, Internal, MethodNotAllowed, NotFound
+from proxy.errors import BadRequest, GatewayError, Internal, MethodNotAllowed, NotFound
 from proxy.exchange import Exchange, HungUp, Receive, Send
 from proxy.gateway import Gateway
 from proxy.headers import JSON
@@ -47,7 +47,7 @@ class App:
         except GatewayError as error:
             await self._refuse(exchange, surface, error)
         except HungUp:
-            return
+            await self._refuse(exchange, surface, BadRequest("The body was broken off.", "invalid_request_body"))
         except Exception:
             logger.exception("request req_%s failed", request_id)
             await self._refuse(exchange, surface, Internal())

@@ -59,6 +59,13 @@ def test_it_refuses_bodies_over_the_limit_whatever_their_length_says(town: Town,
     )
 
 
+@pytest.mark.parametrize("rest", [b"transfer-encoding: chunked\r\n\r\nzz\r\nabc"])
+def test_it_tells_who_broke_the_body_off(town: Town, key: str, rest: bytes) -> None:
+    head = f"POST {COMPLETIONS} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {key}\r\n".encode()
+    answer = town.raw(head + rest, until_end=b"invalid_request_body")
+    assert answer.startswith(b"HTTP/1.1 400 ")
+
+
 def test_it_takes_chunked_expecting_old_and_pipelined_requests(town: Town, key: str) -> None:
     data = json.dumps(body()).encode()
     head = f"POST {COMPLETIONS} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {key}\r\n".encode()
