@@ -15,7 +15,7 @@ from typing import Any
 import asyncpg
 
 from proxy import snapshot
-from proxy.addresses import AddressProblem
+from proxy.addresses import AddressProblem, Unresolvable
 from proxy.credentials import CredentialProblem
 from proxy.directory import Catalog, Directory, KeyGrant
 from proxy.journal import AWAY, connect
@@ -25,6 +25,8 @@ logger = logging.getLogger(__name__)
 PROBE_S = 1.0
 PROBE_TIMEOUT_S = 3.0
 RELOAD_S = 300.0
+RETRY_S = 10.0
+RESOLVE_S = 1.0
 QUERY_TIMEOUT_S = 30.0
 
 
@@ -48,6 +50,8 @@ class Refresher:
         self._check_address = check_address
         self._on_revoked = on_revoked
         self._notices: asyncio.Queue[str] = asyncio.Queue(maxsize=100_000)
+        self._called: set[str] = set()
+        self._reload_at = 0.0
         self._task: asyncio.Task[None] | None = None
         self.loaded = asyncio.Event()
 
@@ -84,7 +88,6 @@ class Refresher:
         await connection.add_listener("tollgate", lambda *notice: self._notices.put_nowait(notice[3]))
         await self._load_everything(connection)
         loop = asyncio.get_running_loop()
-        reload_at = loop.time() + RELOAD_S
         while True:
             try:
                 async with asyncio.timeout(PROBE_S):
@@ -95,9 +98,8 @@ class Refresher:
                 while not self._notices.empty():
                     notices.add(self._notices.get_nowait())
                 await self._load(connection, notices)
-            if loop.time() > reload_at:
+            if loop.time() > self._reload_at:
                 await self._load_everything(connection)
-                reload_at = loop.time() + RELOAD_S
 
     async def _load_everything(self, connection: asyncpg.Connection) -> None:
         self._directory.catalog = await self._catalog(connection)
@@ -133,18 +135,34 @@ class Refresher:
         tables = {}
         for name, query in snapshot.CATALOG_QUERIES.items():
             tables[name] = await connection.fetch(query, timeout=QUERY_TIMEOUT_S)
-        refused = await asyncio.to_thread(self._refused_upstreams, tables["upstreams"])
+        refused = await self.refused_upstreams(tables["upstreams"])
         return snapshot.build_catalog(tables, unseal=self._unseal_or_none, refused=refused)
 
-    def _refused_upstreams(self, upstreams: list[Any]) -> set[int]:
-        refused = set()
-        for row in upstreams:
-            try:
-                self._check_address(row["base_url"])
-            except (AddressProblem, OSError) as error:
-                logger.error("upstream %s is not called: %s", row["name"], error)
-                refused.add(row["id"])
-        return refused
+    async def refused_upstreams(self, upstreams: list[Any]) -> set[int]:
+        """The ids of upstreams that must not be called.
+
+        All names are resolved at once and within a bound, since notices of revoked keys wait behind this. One that
+        does not resolve now stays as it was: called if it was called before; else it is tried again soon.
+        """
+        self._reload_at = asyncio.get_running_loop().time() + RELOAD_S
+        verdicts = await asyncio.gather(*(self._may_be_called(row["name"], row["base_url"]) for row in upstreams))
+        return {row["id"] for row, fine in zip(upstreams, verdicts, strict=True) if not fine}
+
+    async def _may_be_called(self, name: str, base_url: str) -> bool:
+        try:
+            async with asyncio.timeout(RESOLVE_S):
+                await asyncio.to_thread(self._check_address, base_url)
+        except (Unresolvable, TimeoutError) as error:
+            called = base_url in self._called
+            logger.warning("upstream %s cannot be resolved (called: %s): %s", name, called, error)
+            self._reload_at = asyncio.get_running_loop().time() + RETRY_S
+            return called
+        except (AddressProblem, OSError) as error:
+            logger.error("upstream %s is not called: %s", name, error)
+            self._called.discard(base_url)
+            return False
+        self._called.add(base_url)
+        return True
 
     def _unseal_or_none(self, upstream_id: int, name: str, sealed: bytes) -> str | None:
         try:
