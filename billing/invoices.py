@@ -26,7 +26,6 @@ ONE_BILLER = 7_002
 """First half of the advisory lock under which one tenant's invoices are made, one after the other."""
 
 PRICED_IN = "USD"
-DEFAULT_SELLER = {"name": "Tollgate", "address": "", "tax_id": "", "email": ""}
 
 
 class InvoiceProblem(Exception):
@@ -193,7 +192,7 @@ def snapshot_of(invoice: Invoice) -> dict[str, Any]:
     tenant = invoice.tenant
     price_ids = set(invoice.lines.values_list("price_id", flat=True))
     return {
-        "seller": {**DEFAULT_SELLER, **getattr(settings, "SELLER", {})},
+        "seller": dict(settings.SELLER),
         "buyer": {"name": tenant.name, "slug": tenant.slug, "address": tenant.address},
         "mode": _mode(tenant.id),
         "timezone": invoice.timezone,

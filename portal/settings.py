@@ -104,7 +104,7 @@ MIDDLEWARE = [
 
 ADMIN_PATH = "/admin/"
 STATEMENT_TIMEOUT_MS = 30_000
-PATHS_WITHOUT_DATABASE = ("/healthz", "/readyz")
+PATHS_WITHOUT_DATABASE = ("/healthz",)
 ROOT_URLCONF = "portal.urls"
 ASGI_APPLICATION = "proxy.asgi.application"
 TEMPLATES = [

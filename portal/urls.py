@@ -10,7 +10,6 @@ from portal import health
 
 urlpatterns = [
     path("healthz", health.alive, name="healthz"),
-    path("readyz", health.ready, name="readyz"),
     path(settings.ADMIN_PATH.lstrip("/"), admin.site.urls),
     path("accounts/", include("allauth.urls")),
     path("manage/api/v1/", include("portal.api.urls")),

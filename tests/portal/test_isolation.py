@@ -103,7 +103,6 @@ READ_ONLY = {
 #: Addresses that name no tenant: the person's own things, and what everyone may see.
 OWN_OR_PUBLIC = {
     "healthz",
-    "readyz",
     "home",
     "new_tenant",
     "invitation",
