@@ -209,25 +209,28 @@ class Limiter:
                 await self._ask(batch)
             except (RedisError, OSError, TimeoutError) as error:
                 logger.warning("Redis is away, rates are kept locally: %s", error)
-                self._rest(batch)
+                await self._rest(batch)
             except Exception:
                 logger.exception("a batch of rates failed, rates are kept locally")
-                self._rest(batch)
+                await self._rest(batch)
 
-    def _rest(self, batch: list[tuple[int, list[Any], asyncio.Future[Any] | None]]) -> None:
-        """Ask nothing for a moment; who waits for an answer is sent to the local share.
+    async def _rest(self, batch: list[tuple[int, list[Any], asyncio.Future[Any] | None]]) -> None:
+        """Ask nothing for a moment; whoever waits for an answer is sent to the local share.
 
         Places given back are given back again later: Redis may still hold them, for as long as a call could run.
         Corrections of tokens are not, since they may have come through.
         """
         self._away_until = time.monotonic() + REST_S
         again: list[tuple[int, list[Any], asyncio.Future[Any] | None]] = []
-        for tenant_id, operation, future in batch:
+        for tenant_id, operation, future in batch + self._waiting:
             if future is None:
                 again.append((tenant_id, [2, operation[1], 0, 0, operation[4]], None))
             elif not future.done():
                 future.set_exception(RedisError("away"))
-        self._waiting[:0] = again[: max(0, MOST_WAITING - len(self._waiting))]
+        self._waiting = again[:MOST_WAITING]
+        await asyncio.sleep(REST_S)
+        if self._waiting:
+            self._wake.set()
 
     async def _ask(self, batch: list[tuple[int, list[Any], asyncio.Future[Any] | None]]) -> None:
         """One pipeline with one script call per tenant."""

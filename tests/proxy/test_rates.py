@@ -10,6 +10,7 @@ import pytest
 from redis.asyncio import Redis
 
 from portal.stack.sockets import free_port
+from proxy import rates
 from proxy.directory import Rates
 from proxy.rates import UNLIMITED, Exceeded, Limiter, LocalShare, Taken
 
@@ -221,6 +222,30 @@ async def test_it_keeps_to_its_share_while_redis_is_away() -> None:
     results = await asyncio.gather(*(caller.take() for _ in range(20)))
     await limiter.stop()
     assert sum(not isinstance(result, Exceeded) for result in results) == 5
+
+
+async def test_it_gives_places_back_once_redis_is_there_again(
+    redis_url: str, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rates, "REST_S", 0.1)
+    limiter = Limiter(Redis.from_url(redis_url), processes=1)
+    limiter.start()
+    caller = Caller(limiter, scope(concurrency=1))
+    assert isinstance(await caller.take(name="a"), Taken)
+    call, lost = limiter._call, asyncio.Event()
+
+    async def away(operations: object) -> list[bytes]:
+        monkeypatch.setattr(limiter, "_call", call)
+        lost.set()
+        raise ConnectionResetError
+
+    monkeypatch.setattr(limiter, "_call", away)
+    caller.finish("a")
+    async with asyncio.timeout(5):
+        await lost.wait()
+        while await redis.zcard(f"tg:{{{caller.tenant}}}:api_key:1:c"):
+            pass
+    await limiter.stop()
 
 
 def test_a_share_is_an_nth_of_every_limit_and_at_least_one() -> None:
