@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from datetime import datetime
 
 from django.core.exceptions import ValidationError
@@ -11,6 +10,7 @@ from django.db import transaction
 from portal import audit
 from portal.members import TenancyProblem
 from portal.models import Project, Tenant, User
+from portal.slugs import first_free, slug_of
 from portal.zones import valid_zone
 
 LONGEST_NAME = 200
@@ -72,10 +72,6 @@ def _checked_name(name: str, whose: str) -> str:
 
 def free_project_slug(tenant: Tenant, name: str) -> str:
     """A slug no project of the tenant has, made from a name: ``Customer support`` → ``customer-support``, ``…-2``."""
-    base = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:50].strip("-") or "project"
-    taken = set(Project.objects.filter(tenant=tenant, slug__startswith=base).values_list("slug", flat=True))
-    slug, number = base, 1
-    while slug in taken:
-        number += 1
-        slug = f"{base}-{number}"
-    return slug
+    slug = slug_of(name, otherwise="project")
+    taken = set(Project.objects.filter(tenant=tenant, slug__startswith=slug).values_list("slug", flat=True))
+    return first_free(slug, taken)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from contextlib import AbstractContextManager
 from datetime import datetime
 
@@ -24,6 +23,7 @@ from portal.members import (
 )
 from portal.models import SLUG, Membership, Project, Role, Tenant, User
 from portal.row_scope import OPERATOR, PORTAL, RowScope, entered
+from portal.slugs import first_free, slug_of
 from portal.zones import valid_zone
 
 __all__ = [
@@ -106,15 +106,10 @@ def set_active(*, tenant: Tenant, is_active: bool, actor: User | None, now: date
 
 def free_slug(name: str) -> str:
     """A slug nobody has, made from a name: ``Acme GmbH`` → ``acme-gmbh``, ``acme-gmbh-2``, …"""
-    base = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:50].strip("-") or "organisation"
+    slug = slug_of(name, otherwise="organisation")
     with entered(RowScope(OPERATOR)):
-        taken = set(Tenant.objects.filter(slug__startswith=base).values_list("slug", flat=True))
-    number = 1
-    slug = base
-    while slug in taken:
-        number += 1
-        slug = f"{base}-{number}"
-    return slug
+        taken = set(Tenant.objects.filter(slug__startswith=slug).values_list("slug", flat=True))
+    return first_free(slug, taken)
 
 
 def _check_name(name: str, whose: str) -> None:
