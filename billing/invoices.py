@@ -12,6 +12,7 @@ from typing import Any
 
 from django.conf import settings
 from django.db import connection, transaction
+from django.db.models import QuerySet
 
 from billing import invoice_lines, ledger
 from billing.invoice_lines import LineProblem
@@ -36,14 +37,17 @@ class InvoiceProblem(Exception):
 def draft(*, tenant: Tenant, month: str, now: datetime) -> Invoice:
     """The draft of a month (``2026-11`` in the tenant's time zone), built anew from what is posted and not invoiced.
 
-    Usage of earlier months that came late is on it under its own month. Raises PeriodProblem for a text that is no
-    month, InvoiceProblem for a month that has not begun or a currency nothing is priced in.
+    Usage of earlier months that came late is on it under its own month. What stands on drafts of later months is taken
+    from them, and drafts in a time zone the tenant has left are taken back: they would keep it from every invoice.
+    Raises PeriodProblem for a text that is no month, InvoiceProblem for a month that has not begun or a currency
+    nothing is priced in.
     """
     period = month_period(month, tenant.timezone)
     if period.end is None or period.start > now:
         raise InvoiceProblem(f"{month} has not begun in {tenant.timezone}.")
     _check_currency(tenant.currency)
     _lock(tenant.id)
+    _drafts(tenant.id).exclude(timezone=tenant.timezone).delete()
     invoice, _made = Invoice.objects.get_or_create(
         tenant_id=tenant.id,
         period_start_at=period.start,
@@ -56,8 +60,10 @@ def draft(*, tenant: Tenant, month: str, now: datetime) -> Invoice:
             "created_at": now,
         },
     )
+    later = _take_back(invoice)
     _claim(invoice)
-    _fill(invoice)
+    for each in (*later, invoice):
+        _fill(each)
     return invoice
 
 
@@ -111,6 +117,17 @@ def _check_currency(currency: str) -> None:
         raise InvoiceProblem(f"{problem}.") from None
     if currency != PRICED_IN:
         raise InvoiceProblem(f"Prices are in {PRICED_IN}; an invoice in {currency} needs a rate, and there is none.")
+
+
+def _drafts(tenant_id: int) -> QuerySet[Invoice]:
+    return Invoice.objects.filter(tenant_id=tenant_id, status=Invoice.Status.DRAFT)
+
+
+def _take_back(invoice: Invoice) -> list[Invoice]:
+    """Free this draft's usage from the drafts of later months, which are returned to be filled anew."""
+    later = list(_drafts(invoice.tenant_id).filter(period_end_at__gt=invoice.period_end_at))
+    InvoicedTransfer.objects.filter(invoice__in=later, transfer__effective_at__lt=invoice.period_end_at).delete()
+    return later
 
 
 def _claim(invoice: Invoice) -> None:

@@ -212,6 +212,33 @@ def test_two_drafts_never_share_usage(world: World) -> None:
     assert balanced(world)
 
 
+def test_a_draft_of_a_later_month_keeps_no_usage_from_its_own(world: World) -> None:
+    world.use(Usage(input=10**6))
+    world.clock += timedelta(days=30)
+    world.use(Usage(input=10**6))
+    april = close(world, APRIL, finalise=False)
+    assert (april.total, close(world, MARCH).total) == (30, 15)
+    with as_operator():
+        april.refresh_from_db()
+    assert april.total == 15
+    assert close(world, APRIL).total == 15
+    assert balanced(world)
+
+
+@pytest.mark.parametrize("zone", ["America/St_Johns", "Asia/Kolkata", "Europe/Berlin"])
+def test_a_draft_in_a_zone_the_tenant_left_keeps_no_usage_from_its_invoice(world: World, zone: str) -> None:
+    world.use(Usage(input=10**6))
+    left = close(world, finalise=False)
+    world.tenant.timezone = zone
+    with as_operator():
+        world.tenant.save(update_fields=["timezone"])
+    invoice = close(world)
+    assert (invoice.total, invoice.timezone) == (15, zone)
+    with as_operator():
+        assert not Invoice.objects.filter(pk=left.pk).exclude(pk=invoice.pk).exists()
+    assert balanced(world)
+
+
 def test_surcharges_are_lines_of_their_own(world: World) -> None:
     world.clock += timedelta(hours=1)
     world.price = world.publish(
