@@ -96,6 +96,13 @@ def test_05_a_stored_price_cannot_be_changed(world: World, role: str) -> None:
         run("UPDATE billing_price SET input = 1 WHERE id = %s", world.price.id)
 
 
+@pytest.mark.parametrize("end", [None, "2099-01-01T00:00:00Z"])
+def test_05_the_end_of_a_stored_price_is_set_once(world: World, end: str | None) -> None:
+    world.publish({"input": 9, "output": 9}, world.clock + timedelta(days=1))
+    with pytest.raises(DatabaseError, match="never changed"), as_role("tollgate_operator"):
+        run("UPDATE billing_price SET effective_to = %s WHERE id = %s", end, world.price.id)
+
+
 def test_05_a_price_change_changes_no_stored_event_and_no_running_call(world: World) -> None:
     usage = Usage(input=1000, output=10)
     done = world.use(usage)
