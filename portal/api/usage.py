@@ -30,12 +30,23 @@ YEARS = range(1970, 2201)
 DIMENSIONS = {"model": "model", "key": "api_key", "project": "project"}
 
 
+class MomentField(serializers.DateTimeField):
+    """A moment of one of YEARS."""
+
+    def to_internal_value(self, value: Any) -> datetime:
+        """The moment; ValidationError for one that usage cannot have."""
+        moment = super().to_internal_value(value)
+        if moment.year not in YEARS:
+            raise ValidationError(f"Choose a time from {YEARS[0]} to {YEARS[-1]}.")
+        return moment
+
+
 class UsageQuery(StrictSerializer):
     """``start`` (inclusive) and ``end`` (exclusive) default to the running month of the organisation's time zone."""
 
     by = serializers.ChoiceField(choices=("day", "model", "key", "project"), required=False, default="day")
-    start = serializers.DateTimeField(required=False)
-    end = serializers.DateTimeField(required=False)
+    start = MomentField(required=False)
+    end = MomentField(required=False)
 
 
 class TotalsShown(serializers.Serializer[Any]):
@@ -71,8 +82,8 @@ class CallQuery(StrictSerializer):
 
     before = serializers.RegexField(r"^(?:req_)?[0-9a-f]{24}\Z", required=False)
     limit = serializers.IntegerField(required=False, min_value=1, max_value=reports.MOST_CALLS, default=50)
-    start = serializers.DateTimeField(required=False)
-    end = serializers.DateTimeField(required=False)
+    start = MomentField(required=False)
+    end = MomentField(required=False)
     model = serializers.CharField(required=False, max_length=200)
     key = serializers.CharField(required=False, max_length=12)
     project = serializers.SlugField(required=False, max_length=63)
@@ -201,9 +212,6 @@ def _range(tenant: Tenant, query: dict[str, Any]) -> tuple[datetime, datetime]:
     month = month_of(now(), tenant.timezone)
     start = query.get("start") or month.start
     end = query.get("end") or max(month.end or start, start)
-    for name, moment in (("start", start), ("end", end)):
-        if moment.year not in YEARS:
-            raise ValidationError({name: [f"Choose a time from {YEARS[0]} to {YEARS[-1]}."]})
     if not start <= end <= start + LONGEST_RANGE:
         raise ValidationError({"end": [f"The range is at most {LONGEST_RANGE.days} days, and ends after it starts."]})
     return start, end

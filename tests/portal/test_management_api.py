@@ -136,6 +136,8 @@ def test_it_lists_calls_and_shows_one(cast: Cast, caller: Caller) -> None:
         "usage?start=2026-02-01T00:00:00Z&end=2026-01-01T00:00:00Z",
         "usage?start=9999-12-31T00:00:00Z&end=9999-12-31T23:59:59Z",
         "usage?start=0001-01-01T00:00:00Z&end=0001-01-02T00:00:00Z",
+        "usage/calls?start=9999-12-31T23:59:59Z",
+        "usage/calls?end=0001-01-01T00:00:00Z",
         "usage?by=everything",
         "usage/calls?limit=-1",
         "usage/calls?limit=1000000000",
