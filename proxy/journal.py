@@ -183,15 +183,14 @@ class Journal:
     async def stop(self, *, within_s: float) -> None:
         """Settle what is waiting; what PostgreSQL does not take in time stays in the spool for the next start."""
         self._closing = True
+        await _ended(self._tasks[:1])  # an opening that is cut off leaves a settlement
         try:
             async with asyncio.timeout(within_s):
                 await self._settled.wait()
         except TimeoutError:
             logger.warning("%d settlements stay in the spool", len(self._settlements))
         self._spool.write(self._settlements)
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await _ended(self._tasks[1:])
         if not self._settlements:
             self._spool.clear()
 
@@ -239,10 +238,14 @@ class Journal:
             try:
                 await self._open_batch(connection, batch)
             except BaseException:
-                for opening, future in batch:
+                for _, future in batch:
                     if not future.done():
                         future.set_exception(JournalAway())
-                    self.settle(abandoned(opening))  # the commit may have come through, and only its answer not
+                try:
+                    await connection.close()  # a statement still under way must end before its rows are voided
+                finally:
+                    for opening, _ in batch:
+                        self.settle(abandoned(opening))  # the commit may have come through, and only its answer not
                 raise
 
     async def _open_batch(
@@ -301,6 +304,12 @@ class Journal:
                     CHECKPOINT, *map(list, zip(*running[start : start + MOST_IN_BATCH], strict=True))
                 )
             await asyncio.sleep(BEAT_S)
+
+
+async def _ended(tasks: list[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def abandoned(opening: Opening) -> Settlement:

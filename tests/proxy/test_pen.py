@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import pytest
 
 from proxy import journal
@@ -134,3 +135,26 @@ async def test_a_batch_refuses_only_what_does_not_fit(town: Town, key: str, tmp_
             pen.journal.settle(pen.settlement(opening))
     await pen.journal.stop(within_s=5)
     assert pen.journal.waiting == 0
+
+
+async def test_it_voids_what_a_lock_kept_waiting_too_long(
+    town: Town, key: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pen = Pen(town, key, tmp_path)
+    await pen.journal.start()
+    monkeypatch.setattr(journal, "STATEMENT_TIMEOUT_S", 0.3)
+    opening = pen.opening()
+    blocker = await asyncpg.connect(journal.unambiguous(town.product.database_url))
+    try:
+        async with blocker.transaction():
+            await blocker.execute(
+                "SELECT FROM billing_allowance WHERE id = ANY ($1) FOR UPDATE", pen.like["allowances"]
+            )
+            with pytest.raises(JournalAway):
+                await pen.journal.open(opening)
+    finally:
+        await blocker.close()
+    await pen.journal.stop(within_s=5)
+    assert pen.journal.waiting == 0
+    rows = await asyncio.to_thread(town.events, "id = %s::uuid", opening.id)
+    assert [row["state"] for row in rows if row["state"] == "open"] == []
