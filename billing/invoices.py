@@ -75,7 +75,7 @@ def finalise(*, invoice: Invoice, now: datetime) -> Invoice:
     holding up other tenants. Raises InvoiceProblem if there is nothing on the draft or its sums disagree.
     """
     _lock(invoice.tenant_id)
-    invoice = Invoice.objects.select_for_update().select_related("tenant").get(pk=invoice.pk)
+    invoice = _reread(invoice)
     if invoice.status != Invoice.Status.DRAFT:
         return invoice
     if not invoice.lines.exists():
@@ -94,15 +94,28 @@ def park(*, invoice: Invoice, reason: str) -> Invoice:
     return invoice
 
 
+@transaction.atomic
 def discard(*, invoice: Invoice) -> None:
-    """Take back a draft; what was on it is on no invoice again. A finalised invoice is refused by the database."""
-    Invoice.objects.filter(pk=invoice.pk).delete()
+    """Take back a draft; what was on it is on no invoice again. Raises InvoiceProblem if it is none any more."""
+    _lock(invoice.tenant_id)
+    invoice = _reread(invoice)
+    if invoice.status != Invoice.Status.DRAFT:
+        raise InvoiceProblem(f"This invoice is {invoice.status}: it can no longer be discarded.")
+    invoice.delete()
 
 
 def latest_finalised(*, tenant_id: int, month: str) -> Invoice | None:
     """The last numbered invoice of a month, if there is one."""
     found = Invoice.objects.filter(tenant_id=tenant_id, period_label=month).exclude(status=Invoice.Status.DRAFT)
     return found.order_by("-id").first()
+
+
+def _reread(invoice: Invoice) -> Invoice:
+    """The invoice as it is now, locked; somebody else may have discarded it."""
+    found = Invoice.objects.select_for_update(of=("self",)).select_related("tenant").filter(pk=invoice.pk).first()
+    if found is None:
+        raise InvoiceProblem(f"The draft of {invoice.period_label} is gone: build it again.")
+    return found
 
 
 def _lock(tenant_id: int) -> None:

@@ -202,6 +202,23 @@ def test_a_draft_follows_what_is_used_and_can_be_taken_back(world: World) -> Non
     assert balanced(world)
 
 
+def test_a_draft_is_finalised_or_discarded_and_never_both(world: World) -> None:
+    world.use(Usage(input=10**6))
+    draft = close(world, finalise=False)
+    with as_operator():
+        invoices.finalise(invoice=draft, now=world.clock)
+        with pytest.raises(InvoiceProblem, match="no longer"):
+            invoices.discard(invoice=draft)
+    world.use(Usage(input=10**6))
+    draft = close(world, finalise=False)
+    with as_operator():
+        invoices.discard(invoice=draft)
+        for act in (invoices.discard, lambda invoice: invoices.finalise(invoice=invoice, now=world.clock)):
+            with pytest.raises(InvoiceProblem, match="is gone"):
+                act(invoice=draft)
+    assert balanced(world)
+
+
 def test_two_drafts_never_share_usage(world: World) -> None:
     world.use(Usage(input=10**6))
     march = close(world, finalise=False)
