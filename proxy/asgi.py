@@ -79,7 +79,7 @@ class Application:
         """Build every part, and serve as soon as the first snapshot is there."""
         self._directory = Directory()
         self._streams = LiveStreams()
-        self._clients = Clients()
+        self._clients = Clients(check_peer=check_peer)
         self._journal = Journal(settings.DATABASE_URL, environment.home() / "spool", delivered=self._streams.delivered)
         self._limiter = Limiter(
             Redis.from_url(settings.REDIS_URL, socket_timeout=1, socket_connect_timeout=1),
@@ -170,6 +170,19 @@ def unseal(upstream_id: int, name: str, sealed: bytes) -> str:
 def check_address(base_url: str) -> None:
     """Raise for a base URL that must not be called."""
     addresses.check(base_url, allow_private=settings.ALLOW_PRIVATE_UPSTREAMS, sandbox_url=settings.SANDBOX_URL)
+
+
+def check_peer(base_url: str, address: str) -> None:
+    """Raise for a connection that ended up at an address nobody may call: names change between checks."""
+    if settings.ALLOW_PRIVATE_UPSTREAMS or is_sandbox(base_url):
+        return
+    addresses.refuse_private(base_url, [address])
+
+
+def is_sandbox(base_url: str) -> bool:
+    """Whether a base URL is the sandbox's own, as ``addresses.check`` takes it."""
+    sandbox = settings.SANDBOX_URL.rstrip("/")
+    return bool(sandbox) and base_url.rstrip("/") in (sandbox, f"{sandbox}/v1")
 
 
 application = Application()

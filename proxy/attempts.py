@@ -7,23 +7,20 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
-from pyreqwest.exceptions import ConnectError, ConnectTimeoutError, PyreqwestError, RequestTimeoutError
-from pyreqwest.request import StreamRequest
-from pyreqwest.response import Response, ResponseBodyReader
-
 from proxy import crash, relay
+from proxy.addresses import AddressProblem
 from proxy.admission import Quote
 from proxy.chat import ChatRequest
 from proxy.dialects import DIALECTS
-from proxy.dialects.shape import Answer, AnswerStream, Asked, Dialect, MalformedAnswer
+from proxy.dialects.shape import Answer, AnswerStream, Asked, MalformedAnswer
 from proxy.directory import Route
 from proxy.errors import GatewayError, Unavailable
+from proxy.http_client import ClientProblem, Connection, NotConnected, Pool, TimedOut
 from proxy.metering import UsageMeter
 from proxy.upstream import Breaker, Clients, Failure, RetryBudget, in_order, judge
 
 MOST_ATTEMPTS = 4
 MOST_ERROR_BODY = 256 * 1024
-READ_AS_IT_COMES = 0  # pyreqwest's read() holds a stream back until it ends
 
 Result = TypeVar("Result")
 
@@ -34,13 +31,13 @@ class Opened:
 
     route: Route
     translator: AnswerStream
-    reader: ResponseBodyReader
+    reader: Connection
     first: bytes
-    request: StreamRequest
+    pool: Pool
 
     async def close(self) -> None:
         """Leave the upstream: its connection is kept if the stream was read to its end, else dropped."""
-        await self.request.__aexit__(None, None, None)
+        await self.pool.release(self.reader)
 
 
 class Attempts:
@@ -116,10 +113,16 @@ class Attempts:
     ) -> Answer | Failure:
         dialect = DIALECTS[route.target.dialect]
         call = dialect.call(chat, route.upstream_model, quote.output_limit, route.target.rules)
-        response = await self._clients.request(route.target, call, meter.request_id).build().send()
-        raw = bytes(await response.bytes())
-        if response.status != 200:
-            return refused(response, raw, dialect)
+        pool, response = await self._clients.send(route.target, call, meter.request_id)
+        try:
+            raw = await response.whole()
+        except BaseException:
+            pool.drop(response)
+            raise
+        status, retry_after = response.status, response.header(b"retry-after")
+        await pool.release(response)
+        if status != 200:
+            return judge(status, dialect.failure_message(raw), retry_after)
         return dialect.answer(raw, asked)
 
     async def _stream_of(
@@ -127,51 +130,45 @@ class Attempts:
     ) -> Opened | Failure:
         dialect = DIALECTS[route.target.dialect]
         call = dialect.call(chat, route.upstream_model, quote.output_limit, route.target.rules)
-        builder = self._clients.request(route.target, call, meter.request_id)
-        request = builder.streamed_read_buffer_limit(READ_AS_IT_COMES).build_streamed()
-        response = await request.__aenter__()
+        pool, response = await self._clients.send(route.target, call, meter.request_id)
         keep = False
         try:
             if response.status != 200:
-                return refused(response, await error_body(response.body_reader), dialect)
-            if not (response.get_header("content-type") or "").startswith("text/event-stream"):
-                dialect.answer(await error_body(response.body_reader), asked)
+                said = dialect.failure_message(await error_body(response))
+                return judge(response.status, said, response.header(b"retry-after"))
+            if not (response.header(b"content-type") or "").startswith("text/event-stream"):
+                dialect.answer(await error_body(response), asked)
                 raise MalformedAnswer("not a stream")
             translator = dialect.stream(asked)
-            first = await relay.first_bytes(response.body_reader, translator)
-            if translator.failure is not None:
+            first = await relay.first_bytes(response, translator)
+            if translator.failure is not None and not first:
                 return Failure(translator.failure, next_route=True)
             meter.first_byte_at = time.monotonic()
             keep = True
-            return Opened(route, translator, response.body_reader, first, request)
+            return Opened(route, translator, response, first, pool)
         finally:
             if not keep:
-                await request.__aexit__(None, None, None)
+                pool.drop(response)
 
 
 async def guarded(ask: Callable[[Route], Awaitable[Result | Failure]], route: Route) -> Result | Failure:
     """One attempt. A request that was sent and not answered is not repeated: it may have been carried out."""
     try:
         return await ask(route)
-    except PyreqwestError as problem:
-        if never_sent(problem):
-            error = Unavailable(502, "The upstream cannot be reached.", "bad_gateway")
-            return Failure(error, next_route=True, unused=True)
-        if isinstance(problem, RequestTimeoutError):
-            return Failure(Unavailable(504, "The upstream did not answer in time.", "timeout"), next_route=False)
+    except NotConnected:
+        error = Unavailable(502, "The upstream cannot be reached.", "bad_gateway")
+        return Failure(error, next_route=True, unused=True)
+    except AddressProblem:
+        error = Unavailable(502, "The upstream's address may not be called.", "bad_gateway")
+        return Failure(error, next_route=True)
+    except TimedOut:
+        return Failure(Unavailable(504, "The upstream did not answer in time.", "timeout"), next_route=False)
+    except ClientProblem:
         return Failure(Unavailable(502, "The upstream broke off.", "bad_gateway"), next_route=False)
     except MalformedAnswer:
         return Failure(Unavailable(502, "The upstream's answer cannot be read.", "bad_gateway"), next_route=True)
     except GatewayError as error:
         return Failure(error, next_route=True)
-
-
-def never_sent(problem: PyreqwestError) -> bool:
-    """Whether a request failed while connecting. pyreqwest calls a silent upstream a connect timeout as well."""
-    if not isinstance(problem, ConnectError | ConnectTimeoutError):
-        return False
-    causes = problem.details.get("causes") or ()
-    return any("(Connect)" in cause["message"] for cause in causes)
 
 
 def candidates(routes: tuple[Route, ...]) -> list[tuple[Route, bool]]:
@@ -180,14 +177,9 @@ def candidates(routes: tuple[Route, ...]) -> list[tuple[Route, bool]]:
     return [*ordered, (ordered[-1][0], True)] if ordered else []
 
 
-def refused(response: Response, raw: bytes, dialect: Dialect) -> Failure:
-    """What an error status means."""
-    return judge(response.status, dialect.failure_message(raw), response.get_header("retry-after"))
-
-
-async def error_body(reader: ResponseBodyReader) -> bytes:
+async def error_body(reader: Connection) -> bytes:
     """A body that should be small, up to a bound."""
     body = b""
     while len(body) < MOST_ERROR_BODY and (chunk := await reader.read_chunk()) is not None:
-        body += bytes(chunk)
+        body += chunk
     return body

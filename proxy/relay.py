@@ -7,20 +7,20 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import orjson
-from pyreqwest.exceptions import PyreqwestError
-from pyreqwest.response import ResponseBodyReader
 
 from proxy.dialects.shape import AnswerStream
 from proxy.errors import GatewayError, Unavailable
+from proxy.http_client import ClientProblem, Connection
 from proxy.live import LiveStream, LiveStreams
 
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 
 
-async def first_bytes(reader: ResponseBodyReader, translator: AnswerStream) -> bytes:
+async def first_bytes(reader: Connection, translator: AnswerStream) -> bytes:
     """Translated bytes up to the first that say something; empty when the whole stream said nothing.
 
-    Until these are there the client has seen nothing, so a failure can still be a real status or another route.
+    Until these are there the client has seen nothing, so a failure can still be a real status or another route. With
+    them it is a failure in the middle, even if it came in the same read: how bytes are split must change no bill.
     """
     out = b""
     while not out and not translator.done and translator.failure is None:
@@ -28,11 +28,11 @@ async def first_bytes(reader: ResponseBodyReader, translator: AnswerStream) -> b
         if chunk is None:
             out += translator.close()
             break
-        out += translator.feed(bytes(chunk))
+        out += translator.feed(chunk)
     return out
 
 
-async def pump(first: bytes, reader: ResponseBodyReader, translator: AnswerStream, live: LiveStream) -> None:
+async def pump(first: bytes, reader: Connection, translator: AnswerStream, live: LiveStream) -> None:
     """Relay ``first`` and what follows until the answer is complete, the upstream ends or breaks, or the stream is cut.
 
     Never raises for these: the translator's ``failure`` says what went wrong.
@@ -46,13 +46,13 @@ async def pump(first: bytes, reader: ResponseBodyReader, translator: AnswerStrea
             if chunk is None:
                 await say(live, translator.close())
                 break
-            out = feed(bytes(chunk))
+            out = feed(chunk)
             now = live.upstream_at = loop_time()
             if out and not live.client_gone_at:
                 live.spoke_at = live.sending_since = now
                 await send({"type": "http.response.body", "body": out, "more_body": True})
                 live.sending_since = 0.0
-    except PyreqwestError:
+    except ClientProblem:
         if not translator.complete():
             translator.failure = Unavailable(502, "The upstream broke off.", "bad_gateway")
     except asyncio.CancelledError:

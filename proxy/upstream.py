@@ -1,66 +1,76 @@
-"""Calls to upstreams: pooled clients, timeouts, and which of a model's routes to try, in which order, how often."""
+"""Calls to upstreams: pooled connections, timeouts, and which of a model's routes to try, in which order, how often."""
 
 from __future__ import annotations
 
 import random
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import timedelta
-
-from pyreqwest.client import Client, ClientBuilder
-from pyreqwest.request import RequestBuilder
 
 from proxy.dialects.shape import FailureMessage, UpstreamCall
 from proxy.directory import Route, Target
 from proxy.errors import BadRequest, GatewayError, Unavailable
+from proxy.http_client import Connection, Pool
 
 FAILURES_TO_OPEN = 5
 REST_S = 5.0
 MOST_REST_S = 60.0
 RETRY_SHARE = 0.1
 MOST_RETRIES_SAVED = 10.0
+MOST_HEADS = 1000
 
 
 class Clients:
-    """One pooled client per upstream. Headers are built from scratch: nothing of the caller's goes."""
+    """A pool of connections per upstream. Headers are built from scratch: nothing of the caller's goes."""
 
-    def __init__(self) -> None:
-        self._clients: dict[tuple[str, int, int], Client] = {}
+    def __init__(self, *, check_peer: Callable[[str, str], None]) -> None:
+        """``check_peer`` raises AddressProblem for a base URL that led to an address nobody may call."""
+        self._check_peer = check_peer
+        self._pools: dict[tuple[str, int, int], Pool] = {}
+        self._heads: dict[tuple[str, str, tuple[tuple[str, str], ...]], bytes] = {}
 
-    def request(self, target: Target, call: UpstreamCall, request_id: str) -> RequestBuilder:
-        """A request to an upstream, ready to send."""
-        client = self._client(target)
-        headers = [*target.headers, *call.headers, ("x-request-id", f"req_{request_id}")]
-        return (
-            client.post(target.base_url + call.path)
-            .headers(headers)
-            .body_bytes(call.body)
-            .timeout(timedelta(seconds=target.total_timeout_s))
+    async def send(self, target: Target, call: UpstreamCall, request_id: str) -> tuple[Pool, Connection]:
+        """Send a call; the connection holds the head of its answer, and goes back to its pool. Raises ClientProblem."""
+        pool = self._pool(target)
+        head = self._head(target, call, pool)
+        request = b"%scontent-length: %d\r\nx-request-id: req_%s\r\n\r\n%s" % (
+            head,
+            len(call.body),
+            request_id.encode(),
+            call.body,
         )
+        return pool, await pool.send(request, target.total_timeout_s)
 
     async def close(self) -> None:
-        """Close every connection; must come before the loop ends."""
-        for client in self._clients.values():
-            await client.close()
-        self._clients.clear()
+        """Close every connection."""
+        for pool in self._pools.values():
+            await pool.close()
+        self._pools.clear()
 
-    def _client(self, target: Target) -> Client:
+    def _pool(self, target: Target) -> Pool:
         key = (target.base_url, target.connect_timeout_s, target.first_byte_timeout_s)
-        client = self._clients.get(key)
-        if client is None:
-            client = self._clients[key] = (
-                ClientBuilder()
-                .connect_timeout(timedelta(seconds=target.connect_timeout_s))
-                .read_timeout(timedelta(seconds=target.first_byte_timeout_s))
-                .pool_idle_timeout(timedelta(seconds=30))
-                .follow_redirects(False)
-                .referer(False)
-                .no_proxy()
-                .user_agent("tollgate")
-                .build()
+        pool = self._pools.get(key)
+        if pool is None:
+            base_url = target.base_url
+            pool = self._pools[key] = Pool(
+                base_url,
+                connect_s=target.connect_timeout_s,
+                silent_s=target.first_byte_timeout_s,
+                check_peer=lambda address: self._check_peer(base_url, address),
             )
-        return client
+        return pool
+
+    def _head(self, target: Target, call: UpstreamCall, pool: Pool) -> bytes:
+        """The head of a request but for its length and id, which is the same for all calls of a kind."""
+        key = (target.base_url, call.path, (*target.headers, *call.headers))
+        head = self._heads.get(key)
+        if head is None:
+            if len(self._heads) > MOST_HEADS:
+                self._heads.clear()
+            lines = [f"POST {pool.path}{call.path} HTTP/1.1", f"host: {pool.authority}", "user-agent: tollgate"]
+            lines += [f"{name}: {value}" for name, value in key[2]]
+            head = self._heads[key] = "\r\n".join(lines).encode() + b"\r\n"
+        return head
 
 
 @dataclass(slots=True)

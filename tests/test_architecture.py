@@ -28,6 +28,7 @@ HOT_MODULES = (
     "proxy.exchange",
     "proxy.gateway",
     "proxy.headers",
+    "proxy.http_client",
     "proxy.journal",
     "proxy.listing",
     "proxy.live",
@@ -173,7 +174,7 @@ def test_pure_modules_do_no_io_and_have_no_clock(module: str) -> None:
         "psycopg",
         "redis",
         "httpx",
-        "pyreqwest",
+        "httptools",
     }
     assert not called & {"open", "print", "datetime.now", "datetime.utcnow", "date.today"}
 

@@ -21,7 +21,7 @@ from proxy.models import Credential, Upstream
 
 MOST_SKEW_S = 1.0
 TIMEOUT_S = 3
-PACKAGES = ("django", "granian", "pyreqwest", "asyncpg", "psycopg", "redis", "celery", "cryptography", "typst")
+PACKAGES = ("django", "granian", "httptools", "asyncpg", "psycopg", "redis", "celery", "cryptography", "typst")
 
 
 def secrets() -> Iterator[Finding]:
