@@ -113,7 +113,7 @@ class Attempts:
     ) -> Answer | Failure:
         dialect = DIALECTS[route.target.dialect]
         call = dialect.call(chat, route.upstream_model, quote.output_limit, route.target.rules)
-        pool, response = await self._clients.send(route.target, call, meter.request_id)
+        pool, response = await self._clients.send(route.target, call, meter.request_id, meter.deadline)
         try:
             raw = await response.whole()
         except BaseException:
@@ -130,7 +130,7 @@ class Attempts:
     ) -> Opened | Failure:
         dialect = DIALECTS[route.target.dialect]
         call = dialect.call(chat, route.upstream_model, quote.output_limit, route.target.rules)
-        pool, response = await self._clients.send(route.target, call, meter.request_id)
+        pool, response = await self._clients.send(route.target, call, meter.request_id, meter.deadline)
         keep = False
         try:
             if response.status != 200:

@@ -24,6 +24,8 @@ IMAGE_TOKENS = 16_384
 """What one linked image can cost at most: no provider bills more for a single picture."""
 MOST_DEPTH = 250  # orjson reads more levels than the 254 it writes
 
+UNBOUNDED = 10**9 // IMAGE_TOKENS
+
 _LONE_SURROGATE = re.compile(
     rb"\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F][0-9a-fA-F]{2})"
     rb"|(?<!\\u[dD][89abAB][0-9a-fA-F]{2})\\u[dD][c-fC-F][0-9a-fA-F]{2}"
@@ -176,7 +178,10 @@ def _check_parts(parts: list[Any], path: str) -> int:
         if PARTS[kind] not in part:
             name = f"{path}[{index}].{PARTS[kind]}"
             raise bad(f"Missing required parameter: '{name}'.", "missing_required_parameter", name)
-        images += kind in ("image_url", "file")
+        if kind == "image_url":
+            images += 1
+        elif kind == "file":  # a small file can have many pages: only the context window bounds it
+            images += UNBOUNDED
     return images
 
 

@@ -105,6 +105,7 @@ class Gateway:
             chat.choices,
         )
         seconds = max((route.target.total_timeout_s for route in wanted.entry.routes), default=1)
+        meter.deadline = meter.started + seconds
         taken = await self._admission.admit(chat, grant, wanted, meter, seconds)
         call = Call(exchange, surface, grant, chat, wanted, meter, asked, taken)
         try:

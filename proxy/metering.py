@@ -38,6 +38,7 @@ class UsageMeter:
         "attempts",
         "client_gone",
         "cost",
+        "deadline",
         "ended",
         "first_byte_at",
         "request_id",
@@ -53,6 +54,7 @@ class UsageMeter:
     ) -> None:
         self.request_id = request_id
         self.started = time.monotonic()
+        self.deadline = self.started + 600.0
         self.first_byte_at = 0.0
         self.upstream_s = 0.0
         self.attempts = 0

@@ -49,7 +49,8 @@ class Refresher:
         self._unseal = unseal
         self._check_address = check_address
         self._on_revoked = on_revoked
-        self._notices: asyncio.Queue[str] = asyncio.Queue(maxsize=100_000)
+        self._notices: set[str] = set()
+        self._noticed = asyncio.Event()
         self._called: set[str] = set()
         self._reload_at = 0.0
         self._task: asyncio.Task[None] | None = None
@@ -83,23 +84,27 @@ class Refresher:
 
     async def _follow(self, connection: asyncpg.Connection) -> None:
         """Listen first, load then: an edit in between is loaded twice rather than missed."""
-        while not self._notices.empty():
-            self._notices.get_nowait()
-        await connection.add_listener("tollgate", lambda *notice: self._notices.put_nowait(notice[3]))
+        self._notices.clear()
+        await connection.add_listener("tollgate", self._notice)
         await self._load_everything(connection)
         loop = asyncio.get_running_loop()
         while True:
             try:
                 async with asyncio.timeout(PROBE_S):
-                    notices = {await self._notices.get()}
+                    await self._noticed.wait()
             except TimeoutError:
                 await connection.execute("SELECT 1", timeout=PROBE_TIMEOUT_S)
             else:  # a load that takes too long must not pass for silence: its notices would be lost
-                while not self._notices.empty():
-                    notices.add(self._notices.get_nowait())
+                self._noticed.clear()
+                notices, self._notices = self._notices, set()
                 await self._load(connection, notices)
             if loop.time() > self._reload_at:
                 await self._load_everything(connection)
+
+    def _notice(self, *told: object) -> None:
+        """What a trigger said; the same thing said often is loaded once."""
+        self._notices.add(str(told[3]))
+        self._noticed.set()
 
     async def _load_everything(self, connection: asyncpg.Connection) -> None:
         self._directory.catalog = await self._catalog(connection)

@@ -211,7 +211,8 @@ def build_spans(allowances: Sequence[Row], needed: int) -> Iterator[Span]:
         if start is None:
             continue
         inside = [a for a in allowances if a["starts_at"] <= start and (a["ends_at"] is None or start < a["ends_at"])]
-        if len(inside) == needed:
+        limits = {(row["scope"], row["scope_id"], row["window"]) for row in inside}
+        if len(inside) == len(limits) == needed:
             literal = "{" + ",".join(str(a["id"]) for a in inside) + "}"
             names = {a["id"]: _limit_name(a) for a in inside}
             yield Span(start, end, literal, MappingProxyType(names))

@@ -29,8 +29,13 @@ class Clients:
         self._pools: dict[tuple[str, int, int], Pool] = {}
         self._heads: dict[tuple[str, str, tuple[tuple[str, str], ...]], bytes] = {}
 
-    async def send(self, target: Target, call: UpstreamCall, request_id: str) -> tuple[Pool, Connection]:
-        """Send a call; the connection holds the head of its answer, and goes back to its pool. Raises ClientProblem."""
+    async def send(
+        self, target: Target, call: UpstreamCall, request_id: str, deadline: float
+    ) -> tuple[Pool, Connection]:
+        """Send a call; the connection holds the head of its answer, and goes back to its pool. Raises ClientProblem.
+
+        All attempts of a call share its ``deadline`` (of the monotonic clock): past it the row would be swept.
+        """
         pool = self._pool(target)
         head = self._head(target, call, pool)
         request = b"%scontent-length: %d\r\nx-request-id: req_%s\r\n\r\n%s" % (
@@ -39,7 +44,7 @@ class Clients:
             request_id.encode(),
             call.body,
         )
-        return pool, await pool.send(request, target.total_timeout_s)
+        return pool, await pool.send(request, min(target.total_timeout_s, deadline - time.monotonic()))
 
     async def close(self) -> None:
         """Close every connection."""

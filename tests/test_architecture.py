@@ -155,8 +155,8 @@ def test_every_hot_module_is_known() -> None:
 def test_pure_modules_do_no_io_and_have_no_clock(module: str) -> None:
     path = ROOT / Path(*module.split("."))
     text = (path / "__init__.py" if path.is_dir() else path.with_suffix(".py")).read_text()
-    imported = set()
-    called = set()
+    imported: set[str] = set()
+    called: set[str] = set()
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.Import):
             imported.update(alias.name.split(".")[0] for alias in node.names)

@@ -298,3 +298,9 @@ def test_it_refuses_a_million_keys() -> None:
     with pytest.raises(BadRequest) as refused:
         chat.parse(raw)
     assert refused.value.code == "invalid_json"
+
+
+def test_a_file_is_bounded_by_the_context_window_alone() -> None:
+    parts = [{"type": "file", "file": {"file_id": "file-1"}}]
+    request = chat.parse(json.dumps({"model": "m", "messages": [{"role": "user", "content": parts}]}).encode())
+    assert request.input_bound(400_000) == 400_000

@@ -65,6 +65,7 @@ def allowance(number: int, start: int | None, end: int | None, scope: str | None
         "starts_at": START - timedelta(days=1000) if start is None else START + start * day,
         "ends_at": None if end is None else START + end * day,
         "scope": scope,
+        "scope_id": 1 if scope else None,
         "window": "month" if scope else None,
         "mode": "postpaid",
     }
@@ -320,3 +321,8 @@ def test_routes_go_by_priority_and_share_by_weight() -> None:
 def test_the_counter_of_ids_starts_anywhere() -> None:
     starts = {RequestIds().next()[13:] for _ in zip(range(50), count(), strict=False)}
     assert len(starts) == 50
+
+
+def test_two_windows_of_one_limit_do_not_stand_for_another() -> None:
+    rows = [allowance(1, None, None, None), allowance(2, 0, 30), allowance(3, 0, 30)]
+    assert list(build_spans(rows, needed=3)) == []
