@@ -74,9 +74,9 @@ class Demo:
         page.wait_for_url("**/t/demo/")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
-    """One browser for all tests."""
+    """One browser for the tests of a module. While Playwright runs, its loop bars every other from its thread."""
     expect.set_options(timeout=PATIENCE_MS)
     path = next(filter(None, map(shutil.which, CHROMIUM)), None)
     with sync_playwright() as playwright:
