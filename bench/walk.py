@@ -7,7 +7,6 @@ once. The least of many short runs is hardly disturbed by a busy machine, so thi
 from __future__ import annotations
 
 import asyncio
-import builtins
 import gc
 import sys
 import tempfile
@@ -39,7 +38,7 @@ FIXED, BURST = "sandbox/fixed-0x20", "sandbox/paced-100x0"
 
 
 class Upstream:
-    """Stands in for pyreqwest's request, response and reader alike; answers at once."""
+    """Stands in for proxy.upstream.Clients, a pool and a connection alike; answers at once."""
 
     status = 200
 
@@ -48,40 +47,21 @@ class Upstream:
         self._chunks = chunks
         self._left = iter(chunks)
 
-    def request(self, *_: Any) -> Any:
-        """As proxy.upstream.Clients."""
-        return Upstream(self._whole, self._chunks)
+    async def send(self, *_: object) -> tuple[Any, Any]:
+        """A pool and a connection that holds the head of its answer."""
+        answer = Upstream(self._whole, self._chunks)
+        return answer, answer
 
-    def build(self) -> Any:
-        return self
-
-    build_streamed = build
-
-    def streamed_read_buffer_limit(self, _: int) -> Any:
-        return self
-
-    async def send(self) -> Any:
-        return self
-
-    async def __aenter__(self) -> Any:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
+    async def release(self, _: object) -> None:
         return
 
-    def get_header(self, _: str) -> str:
+    def header(self, _: bytes) -> str:
         return "text/event-stream"
 
-    @property
-    def body_reader(self) -> Any:
-        return self
-
-    async def _read(self) -> builtins.bytes:
+    async def whole(self) -> bytes:
         return self._whole
 
-    bytes = _read
-
-    async def read_chunk(self) -> builtins.bytes | None:
+    async def read_chunk(self) -> bytes | None:
         return next(self._left, None)
 
 
