@@ -28,7 +28,7 @@ def check(url: str, *, allow_private: bool, sandbox_url: str = "", resolver: Res
     The sandbox's own address, compared as a whole, is always taken. The name is resolved here; whoever connects
     must check the address again (``refuse_private``), because names change.
     """
-    if sandbox_url and url.rstrip("/") in (sandbox_url.rstrip("/"), sandbox_url.rstrip("/") + "/v1"):
+    if is_sandbox(url, sandbox_url):
         return
     host, port = _parts(url, plain_allowed=allow_private)
     if allow_private:
@@ -37,6 +37,12 @@ def check(url: str, *, allow_private: bool, sandbox_url: str = "", resolver: Res
     if not addresses:
         raise Unresolvable(f"{host} has no address.")
     refuse_private(host, addresses)
+
+
+def is_sandbox(url: str, sandbox_url: str) -> bool:
+    """Whether a base URL is the sandbox's own address, with or without ``/v1``."""
+    sandbox = sandbox_url.rstrip("/")
+    return bool(sandbox) and url.rstrip("/") in (sandbox, f"{sandbox}/v1")
 
 
 def refuse_private(host: str, addresses: Iterable[str]) -> None:

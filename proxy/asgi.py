@@ -174,15 +174,8 @@ def check_address(base_url: str) -> None:
 
 def check_peer(base_url: str, address: str) -> None:
     """Raise for a connection that ended up at an address nobody may call: names change between checks."""
-    if settings.ALLOW_PRIVATE_UPSTREAMS or is_sandbox(base_url):
-        return
-    addresses.refuse_private(base_url, [address])
-
-
-def is_sandbox(base_url: str) -> bool:
-    """Whether a base URL is the sandbox's own, as ``addresses.check`` takes it."""
-    sandbox = settings.SANDBOX_URL.rstrip("/")
-    return bool(sandbox) and base_url.rstrip("/") in (sandbox, f"{sandbox}/v1")
+    if not settings.ALLOW_PRIVATE_UPSTREAMS and not addresses.is_sandbox(base_url, settings.SANDBOX_URL):
+        addresses.refuse_private(base_url, [address])
 
 
 application = Application()
