@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from django.contrib.postgres.fields import ArrayField
 from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
 from django.db import models
 from django.db.models import Q
@@ -58,12 +59,17 @@ class Credential(models.Model):
 
 
 class Model(models.Model):
-    """A public name we sell. Limits are tokens; capability flags say what its upstreams take."""
+    """A public name we sell. Limits are tokens; capabilities are public, ``rules`` (proxy/rules.py) say how it is called.
+
+    ``fallbacks`` are names of models to try when every route of this one fails, priced as what answered.
+    """
 
     name = models.CharField(max_length=200, unique=True, validators=[MODEL_NAME])
     context_window = models.PositiveIntegerField(validators=[MinValueValidator(1)])
     max_output_tokens = models.PositiveIntegerField(validators=[MinValueValidator(1)])
     capabilities = models.JSONField(default=dict, blank=True)
+    rules = models.JSONField(default=dict, blank=True)
+    fallbacks = ArrayField(models.CharField(max_length=200), default=list, blank=True)
     is_active = models.BooleanField(default=True)
     created_at = models.DateTimeField(default=now)
 
