@@ -1,8 +1,13 @@
-"""Token classes and what was used of each: disjoint counters, so that no token is priced twice."""
+"""Token classes and what was used of each: disjoint counters, so that no token is priced twice.
+
+Each provider counts in its own way; ``from_…`` turn its words into ``Usage``, ``as_…`` say ``Usage`` in its words.
+Details that are null or missing count as zero; counts that are all zero are none.
+"""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 PROMPT_CLASSES = ("input", "cache_read", "cache_write_5m", "cache_write_1h", "input_audio", "input_image")
 COMPLETION_CLASSES = ("output", "reasoning", "output_audio", "output_image")
@@ -59,37 +64,228 @@ class Usage(NamedTuple):
 NOTHING = Usage()
 
 
-def from_openai(usage: dict[str, object], *, context_window: int) -> Usage:
-    """OpenAI's ``usage`` object: prompt_tokens includes cached and audio, completion_tokens includes reasoning.
+Reported = Mapping[str, object]
+"""A provider's usage object, as it came."""
 
-    Details that are null or missing count as zero; raises UsageProblem for negative, non-integer or over-context
-    totals and for details larger than their total.
+
+def from_openai(usage: Reported, *, context_window: int) -> Usage:
+    """OpenAI's ``usage`` of chat and embeddings: prompt_tokens include cached, written, audio and image tokens,
+    completion_tokens include reasoning; also as DeepSeek, OpenRouter, xAI and others widen it.
+
+    Raises UsageProblem for negative, non-integer or over-context totals and for parts larger than their total.
     """
+    if "prompt_tokens" not in usage and _is_of_images(usage):
+        return from_openai_images(usage, context_window=context_window)
     prompt = _count(usage.get("prompt_tokens"), "prompt_tokens")
+    written = _details(usage.get("completion_tokens_details"))
+    reasoning = _part(written, "reasoning_tokens")
+    completion = _completion(usage, prompt, reasoning)
+    _check_totals(prompt, completion, context_window)
+    read = _details(usage.get("prompt_tokens_details"))
+    cached = _first((read, "cached_tokens"), (usage, "prompt_cache_hit_tokens"), (usage, "cached_tokens"),
+                    (usage, "cache_read_input_tokens"))  # fmt: skip
+    if cached + _part(usage, "prompt_cache_miss_tokens") > prompt:
+        raise UsageProblem("cache hits and misses are more than the prompt")
+    made = _first((read, "cache_write_tokens"), (read, "cache_creation_tokens"), (usage, "cache_creation_input_tokens"))
+    five, hour = _split(made, read.get("cache_creation_token_details") or usage.get("cache_creation"))
+    searches = _first((_details(usage.get("server_tool_use")), "web_search_requests"), (usage, "num_search_queries"))
+    prompt_side = _prompt_classes(
+        prompt, (cached, five, hour), audio=_part(read, "audio_tokens"), image=_part(read, "image_tokens")
+    )
+    return prompt_side._replace(
+        web_searches=searches,
+        **_completion_classes(
+            completion, reasoning, audio=_part(written, "audio_tokens"), image=_part(written, "image_tokens")
+        ),
+    )
+
+
+def from_openai_images(usage: Reported, *, context_window: int) -> Usage:
+    """``usage`` of OpenAI's images: input_tokens of text and images; output_tokens are of images unless it says else.
+
+    Raises UsageProblem as ``from_openai`` does.
+    """
+    prompt = _count(usage.get("input_tokens"), "input_tokens")
+    completion = _part(usage, "output_tokens")
+    _check_totals(prompt, completion, context_window)
+    read = _details(usage.get("input_tokens_details"))
+    written = _details(usage.get("output_tokens_details"))
+    text = _part(written, "text_tokens")
+    drawn = _part(written, "image_tokens") if written.get("image_tokens") is not None else completion - text
+    if drawn < 0:
+        raise UsageProblem("parts are larger than the output")
+    prompt_side = _prompt_classes(
+        prompt, (_part(read, "cached_tokens"), 0, 0), audio=0, image=_part(read, "image_tokens")
+    )
+    return prompt_side._replace(**_completion_classes(completion, 0, audio=0, image=drawn))
+
+
+def from_anthropic(usage: Reported, *, context_window: int) -> Usage:
+    """Anthropic's ``usage``: input_tokens exclude what was read from a cache and written to one; output_tokens include
+    thinking. Raises UsageProblem as ``from_openai`` does.
+    """
+    fresh, cached = _part(usage, "input_tokens"), _part(usage, "cache_read_input_tokens")
+    split = _details(usage.get("cache_creation"))
+    of_split = _part(split, "ephemeral_5m_input_tokens") + _part(split, "ephemeral_1h_input_tokens")
+    made = _part(usage, "cache_creation_input_tokens")
+    five, hour = _split(made or of_split, split)
+    completion = _part(usage, "output_tokens")
+    _check_totals(fresh + cached + five + hour, completion, context_window)
+    written = _details(usage.get("output_tokens_details"))
+    thinking = _first((written, "thinking_tokens"), (written, "reasoning_tokens"))
+    searches = _part(_details(usage.get("server_tool_use")), "web_search_requests")
+    return Usage(
+        input=fresh,
+        cache_read=cached,
+        cache_write_5m=five,
+        cache_write_1h=hour,
+        web_searches=searches,
+        **_completion_classes(completion, thinking, audio=0, image=0),
+    )
+
+
+def from_gemini(usage: Reported, *, context_window: int) -> Usage:
+    """Gemini's ``usageMetadata``: promptTokenCount includes what came from a cache, candidatesTokenCount excludes
+    thoughts, unless the total says that they are inside. Tokens of tool results are prompt, too.
+
+    Raises UsageProblem as ``from_openai`` does.
+    """
+    given, tools = _part(usage, "promptTokenCount"), _part(usage, "toolUsePromptTokenCount")
+    candidates, thoughts = _part(usage, "candidatesTokenCount"), _part(usage, "thoughtsTokenCount")
+    prompt, total = given + tools, _part(usage, "totalTokenCount")
+    inside = candidates >= thoughts and candidates > 0 and total in (prompt + candidates, given + candidates)
+    completion = candidates if inside else candidates + thoughts
+    _check_totals(prompt, completion, context_window)
+    cached = _part(usage, "cachedContentTokenCount")
+    read, kept, written = (
+        _by_modality(usage.get(name))
+        for name in ("promptTokensDetails", "cacheTokensDetails", "candidatesTokensDetails")
+    )
+    prompt_side = _prompt_classes(
+        prompt,
+        (cached, 0, 0),
+        audio=max(0, read.get("AUDIO", 0) - kept.get("AUDIO", 0)),
+        image=max(0, read.get("IMAGE", 0) - kept.get("IMAGE", 0)),
+    )
+    return prompt_side._replace(
+        **_completion_classes(completion, thoughts, audio=written.get("AUDIO", 0), image=written.get("IMAGE", 0))
+    )
+
+
+def as_openai(usage: Usage) -> dict[str, Any]:
+    """The counts in OpenAI's shape: prompt_tokens include cached ones, completion_tokens include reasoning."""
+    prompt, completion = usage.prompt_tokens, usage.completion_tokens
+    read: dict[str, Any] = {"cached_tokens": usage.cache_read, "audio_tokens": usage.input_audio}
+    written: dict[str, Any] = {"reasoning_tokens": usage.reasoning, "audio_tokens": usage.output_audio}
+    if usage.input_image:
+        read["image_tokens"] = usage.input_image
+    if usage.output_image:
+        written["image_tokens"] = usage.output_image
+    if usage.cache_write_5m or usage.cache_write_1h:
+        read["cache_write_tokens"] = usage.cache_write_5m + usage.cache_write_1h
+    if usage.cache_write_1h:
+        read["cache_creation_token_details"] = _as_split(usage)
+    said = {
+        "prompt_tokens": prompt,
+        "completion_tokens": completion,
+        "total_tokens": prompt + completion,
+        "prompt_tokens_details": read,
+        "completion_tokens_details": written,
+    }
+    if usage.web_searches:
+        said["server_tool_use"] = {"web_search_requests": usage.web_searches}
+    return said
+
+
+def as_anthropic(usage: Usage) -> dict[str, Any]:
+    """The counts in Anthropic's shape: input_tokens exclude both cache classes, output_tokens include thinking."""
+    made = usage.cache_write_5m + usage.cache_write_1h
+    said: dict[str, Any] = {
+        "input_tokens": usage.prompt_tokens - usage.cache_read - made,
+        "cache_creation_input_tokens": made,
+        "cache_read_input_tokens": usage.cache_read,
+        "cache_creation": _as_split(usage),
+        "output_tokens": usage.completion_tokens,
+    }
+    if usage.web_searches:
+        said["server_tool_use"] = {"web_search_requests": usage.web_searches}
+    return said
+
+
+def _as_split(usage: Usage) -> dict[str, int]:
+    return {
+        "ephemeral_5m_input_tokens": usage.cache_write_5m,
+        "ephemeral_1h_input_tokens": usage.cache_write_1h,
+    }
+
+
+def _is_of_images(usage: Reported) -> bool:
+    """Images name their parts as no answer in words does, which also says input_tokens."""
+    details = _details(usage.get("input_tokens_details"))
+    return "image_tokens" in details or "text_tokens" in details
+
+
+def _completion(usage: Reported, prompt: int, reasoning: int) -> int:
+    """All tokens written. Embeddings write none and leave it out; xAI leaves reasoning out, as its total shows."""
+    total = usage.get("total_tokens")
+    if usage.get("completion_tokens") is None and total is not None:
+        return _count(_count(total, "total_tokens") - prompt, "completion_tokens")
     completion = _count(usage.get("completion_tokens"), "completion_tokens")
+    return completion + reasoning if reasoning and total == prompt + completion + reasoning else completion
+
+
+def _check_totals(prompt: int, completion: int, context_window: int) -> None:
     if prompt + completion == 0:
         raise UsageProblem("all counts are zero")
     if prompt > context_window or completion > context_window:
         raise UsageProblem(f"{prompt} + {completion} tokens do not fit the context window")
-    read = _details(usage.get("prompt_tokens_details"))
-    written = _details(usage.get("completion_tokens_details"))
-    cached = _part(read, "cached_tokens")
-    audio_in = _part(read, "audio_tokens")
-    reasoning = _part(written, "reasoning_tokens")
-    audio_out = _part(written, "audio_tokens")
-    if cached + audio_in > prompt or reasoning + audio_out > completion:
+
+
+def _prompt_classes(prompt: int, cache: tuple[int, int, int], *, audio: int, image: int) -> Usage:
+    """The prompt in its classes. What a cache held may have been audio or images, too: it stays with the cache."""
+    left = prompt - sum(cache)
+    if left < 0 or audio + image > prompt:
         raise UsageProblem("details are larger than their total")
-    return Usage(
-        input=prompt - cached - audio_in,
-        cache_read=cached,
-        input_audio=audio_in,
-        output=completion - reasoning - audio_out,
-        reasoning=reasoning,
-        output_audio=audio_out,
-    )
+    audio = min(audio, left)
+    image = min(image, left - audio)
+    return Usage(left - audio - image, *cache, audio, image)
 
 
-def _part(details: dict[str, object], name: str) -> int:
+def _completion_classes(completion: int, reasoning: int, *, audio: int, image: int) -> dict[str, int]:
+    output = completion - reasoning - audio - image
+    if output < 0:
+        raise UsageProblem("details are larger than their total")
+    return {"output": output, "reasoning": reasoning, "output_audio": audio, "output_image": image}
+
+
+def _split(made: int, details: object) -> tuple[int, int]:
+    """Tokens written to a cache by how long they stay: five minutes unless it says an hour."""
+    hour = _part(_details(details), "ephemeral_1h_input_tokens")
+    if hour + _part(_details(details), "ephemeral_5m_input_tokens") > made:
+        raise UsageProblem("details are larger than their total")
+    return made - hour, hour
+
+
+def _by_modality(details: object) -> dict[str, int]:
+    """Gemini's list of ``{modality, tokenCount}``."""
+    found: dict[str, int] = {}
+    for entry in details if isinstance(details, list) else ():
+        row = _details(entry)
+        modality = row.get("modality")
+        if isinstance(modality, str):
+            found[modality] = found.get(modality, 0) + _part(row, "tokenCount")
+    return found
+
+
+def _first(*places: tuple[Reported, str]) -> int:
+    """The first count that is there: providers say the same under several names, and a sum would count it twice."""
+    for details, name in places:
+        if details.get(name) is not None:
+            return _part(details, name)
+    return 0
+
+
+def _part(details: Reported, name: str) -> int:
     """One of the details: null or missing is none of it."""
     value = details.get(name)
     return _count(value, name) if value else 0
