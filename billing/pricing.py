@@ -6,6 +6,7 @@ the day. Hours are resolved once, at admission; the rest when the usage is known
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
@@ -111,6 +112,26 @@ class PriceList:
     """The price versions of one model for one tenant, by time, not overlapping."""
 
     versions: tuple[PriceVersion, ...]
+
+    @classmethod
+    def of(cls, rows: Iterable[PriceVersion]) -> PriceList:
+        """From stored rows in any order: a variant belongs to the base price that begins with it."""
+        variants: dict[datetime, list[PriceVersion]] = {}
+        bases = []
+        for row in rows:
+            if row.variant:
+                variants.setdefault(row.effective_from, []).append(row)
+            else:
+                bases.append(row)
+        bases.sort(key=lambda base: base.effective_from)
+        return cls(
+            tuple(
+                replace(base, variants=tuple(variants[base.effective_from]))
+                if base.effective_from in variants
+                else base
+                for base in bases
+            )
+        )
 
     def at(self, moment: datetime) -> PriceVersion | None:
         """The version in force at ``moment`` in ``[from, to)``, its hours resolved; None: the model must be refused."""
