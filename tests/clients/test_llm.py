@@ -1,0 +1,104 @@
+"""``llm``, as a library and on the command line, with its OpenAI models pointed at the gateway."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import llm
+import pytest
+
+from tests.clients.material import SAID, Echo, png
+from tests.clients.shop import KINDS, Shop, spoken
+
+ENTRY = """- model_id: {dialect}-{kind}
+  model_name: {dialect}/{kind}
+  api_base: {base_url}
+  api_key_name: tollgate
+  supports_schema: true
+  supports_tools: true
+  vision: true
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path, shop: Shop, key: str, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Its folder, with the gateway's models and a key."""
+    base_url = shop.product.base_url
+    entries = [ENTRY.format(dialect=name, kind=kind, base_url=base_url) for name in spoken() for kind in KINDS]
+    (tmp_path / "extra-openai-models.yaml").write_text("".join(entries))
+    (tmp_path / "keys.json").write_text(json.dumps({"tollgate": key}))
+    monkeypatch.setenv("LLM_USER_PATH", str(tmp_path))
+    return tmp_path
+
+
+def typed(*arguments: str, expect: int = 0) -> str:
+    """Run the command; returns what it printed."""
+    command = [sys.executable, "-m", "llm", *arguments]
+    done = subprocess.run(
+        command, env=dict(os.environ), capture_output=True, text=True, check=False, timeout=60, stdin=subprocess.DEVNULL
+    )
+    assert done.returncode == expect, f"{arguments} ended with {done.returncode}:\n{done.stdout}\n{done.stderr}"
+    return done.stdout + (done.stderr if expect else "")
+
+
+def look_up(text: str) -> str:
+    """Looks a text up."""
+    return f"found {text}"
+
+
+def test_the_command_streams_and_shows_the_usage(folder: Path, dialect: str) -> None:
+    assert typed("-m", f"{dialect}-echo", "-s", "Be brief.", SAID).strip() == SAID
+    [row] = json.loads(typed("logs", "-n", "1", "--json"))
+    assert (row["response"], row["output_tokens"]) == (SAID, 3)
+
+
+def test_the_command_tells_errors(folder: Path) -> None:
+    (folder / "keys.json").write_text(json.dumps({"tollgate": "sk-wrong"}))
+    assert "Invalid API key provided" in typed("-m", "openai-echo", SAID, expect=1)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_it_answers(folder: Path, dialect: str, stream: bool) -> None:
+    answer = llm.get_model(f"{dialect}-echo").prompt(SAID, system="Be brief.", temperature=0.5, stream=stream)
+    assert answer.text() == SAID
+    assert answer.usage().output == 3
+
+
+async def test_it_answers_asynchronously(folder: Path, dialect: str) -> None:
+    answer = await llm.get_async_model(f"{dialect}-echo").prompt(SAID)
+    assert await answer.text() == SAID
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_it_calls_tools_and_reads_their_results(folder: Path, dialect: str, stream: bool) -> None:
+    model = llm.get_model(f"{dialect}-tools")
+    chain = (
+        model.conversation(tools=[look_up]).chain("Paris", options={})
+        if stream
+        else model.chain("Paris", tools=[look_up])
+    )
+    assert chain.text() == "The tool says: found Paris"
+
+
+def test_it_answers_in_a_shape(folder: Path, dialect: str) -> None:
+    answer = llm.get_model(f"{dialect}-json").prompt(SAID, schema=Echo)
+    assert Echo.model_validate_json(answer.text()) == Echo(echo=SAID)
+
+
+def test_it_is_shown_a_picture(folder: Path, dialect: str) -> None:
+    picture = llm.Attachment(content=png(), type="image/png")
+    answer = llm.get_model(f"{dialect}-echo").prompt("What is this?", attachments=[picture])
+    assert answer.text() == "What is this?"
+
+
+def test_it_goes_on_with_a_conversation(folder: Path, dialect: str) -> None:
+    conversation = llm.get_model(f"{dialect}-echo").conversation()
+    first = conversation.prompt("first")
+    assert first.text() == "first"
+    second = conversation.prompt("second")
+    assert second.text() == "second"
+    assert second.usage().input > first.usage().input
