@@ -65,7 +65,8 @@ def _range(part: Any) -> tuple[int, int | None]:
     if not isinstance(bounds, list) or len(bounds) != 2:
         raise ValueProblem("its ranges do not count prompt tokens")
     start, end = 0 if bounds[0] == 0 else whole(bounds[0]), whole(bounds[1])
-    if start is None or (end is not None and end <= start):
+    open_end = bounds[1] is None
+    if start is None or (end is None and not open_end) or (end is not None and end <= start):
         raise ValueProblem("its ranges do not count prompt tokens")
     return start, end
 
