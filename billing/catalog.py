@@ -2,21 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from django.db import transaction
+from django.db.models import QuerySet
 
+from billing import price_conditions
 from billing.meters import SURCHARGES, TOKEN_CLASSES
 from billing.models import Price, PriceBook
-from billing.pricing import PriceList, PriceVersion, PricingProblem, with_inherited
+from billing.price_conditions import ConditionProblem, Conditions
+from billing.pricing import PriceList, PriceVersion, PricingProblem, Window, with_inherited
 
 MOST_PRICE = 10**12
 """One million USD per 1M tokens: anything above is a typing error."""
 FURTHEST_AHEAD = timedelta(days=366)
 """A published price blocks every earlier one: a slip in its year must not block them for long."""
+LAST_MOMENT = timedelta(minutes=1)
+"""A price that is about to begin is not withdrawn: a gateway whose clock is ahead may have admitted by it."""
 
 NUMBERS = (*TOKEN_CLASSES, *SURCHARGES)
+FROM_BASE = ("input", "output", *SURCHARGES)
+"""What a variant takes from the base price where it says nothing."""
+
+
+class VariantPrices(NamedTuple):
+    """Other prices of a model for requests with more prompt tokens, in a service tier, or in some hours of the day."""
+
+    variant: str
+    above_tokens: int
+    service_tier: str
+    hours: tuple[Window, ...]
+    prices: dict[str, int]
 
 
 class PriceProblem(Exception):
@@ -29,36 +47,47 @@ def default_book() -> PriceBook:
 
 
 def version_of(price: Price) -> PriceVersion:
-    """A stored price as the pure value that rates usage."""
+    """A stored row, the base price or a variant, as the pure value that rates usage; without its variants."""
     numbers = {name: getattr(price, name) for name in NUMBERS}
-    return PriceVersion(price.id, price.effective_from, price.effective_to, **numbers)
+    hours = tuple((start, end) for start, end in price.hours)
+    return PriceVersion(
+        price.id, price.effective_from, price.effective_to, **numbers,
+        variant=price.variant, above_tokens=price.above_tokens, service_tier=price.service_tier, hours=hours,
+    )  # fmt: skip
 
 
 def versions_by_id(ids: Iterable[int]) -> dict[int, PriceVersion]:
-    """Frozen price versions by id, for rating stored events."""
+    """Frozen prices by id, each without variants, for rating stored events."""
     return {price.id: version_of(price) for price in Price.objects.filter(id__in=set(ids))}
 
 
 def price_list(book: PriceBook, model: str) -> PriceList:
-    """The versions of one model in one book, in order of time."""
-    found = Price.objects.filter(book=book, model=model).order_by("effective_from")
-    return PriceList(tuple(version_of(price) for price in found))
+    """The versions of one model in one book, in order of time, with their variants."""
+    return PriceList.of(version_of(price) for price in Price.objects.filter(book=book, model=model))
 
 
 @transaction.atomic
 def publish(
-    *, book: PriceBook, model: str, prices: dict[str, int], effective_from: datetime, now: datetime
+    *,
+    book: PriceBook,
+    model: str,
+    prices: dict[str, int],
+    effective_from: datetime,
+    now: datetime,
+    variants: Sequence[VariantPrices] = (),
+    source: str = Price.Source.OPERATOR,
 ) -> Price | None:
     """Make ``prices`` the ones in force from a moment on, closing the open version there; None if nothing changes.
 
     Token classes are micro-USD per 1M tokens, surcharges picodollars each. A class left out takes its parent's
-    number. Raises PriceProblem for back-dating, overlaps, holes and numbers that are none.
+    number; ``input``, ``output`` and surcharges left out of a variant take the base price's. ``variants`` are all there
+    are from then on. ``source`` says who set the numbers, and alone changes nothing. Raises PriceProblem for
+    back-dating, overlaps, holes, conditions and numbers that are none.
     """
-    numbers, inherited = _complete(prices)
+    wanted = _rows(prices, variants)
     PriceBook.objects.select_for_update().get(pk=book.pk)
-    versions = list(Price.objects.filter(book=book, model=model).order_by("effective_from"))
-    last = versions[-1] if versions else None
-    if last and last.effective_to is None and last.effective_from <= effective_from and _same(last, numbers):
+    last = _bases(book, model).last()
+    if last and last.effective_to is None and last.effective_from <= effective_from and _is_stored(last, wanted):
         return None
     if effective_from < now:
         raise PriceProblem(f"{model}: a price cannot start in the past ({effective_from:%Y-%m-%d %H:%M:%S %Z}).")
@@ -68,12 +97,66 @@ def publish(
         )
     if last:
         _close(last, effective_from, now)
-    return Price.objects.create(
-        book=book, model=model, effective_from=effective_from, inherited=inherited, created_at=now, **numbers
-    )
+    base, *_variants = [
+        Price.objects.create(
+            book=book, model=model, effective_from=effective_from, source=source, created_at=now,
+            inherited=inherited, **conditions._asdict(), **numbers,
+        )
+        for conditions, (numbers, inherited) in wanted.items()
+    ]  # fmt: skip
+    return base
 
 
-def _complete(prices: dict[str, int]) -> tuple[dict[str, int | None], list[str]]:
+@transaction.atomic
+def withdraw(price: Price, now: datetime) -> None:
+    """Take back a published price that has not begun, with its variants, and open again what it would have ended.
+
+    Raises PriceProblem if it has begun, or is about to, or if a later price is published.
+    """
+    PriceBook.objects.select_for_update().get(pk=price.book_id)
+    last = _bases(price.book, price.model).last()
+    if last is None or last.effective_from < price.effective_from:
+        raise PriceProblem(f"{price.model}: this price is withdrawn already.")
+    if price.effective_from <= now + LAST_MOMENT:
+        raise PriceProblem(f"{price.model}: this price is in force or was, so it stays.")
+    if last.effective_from > price.effective_from:
+        raise PriceProblem(
+            f"{price.model}: a price from {last.effective_from:%Y-%m-%d %H:%M:%S %Z} on is published, too; "
+            "withdraw that one first."
+        )
+    of_model = Price.objects.filter(book=price.book_id, model=price.model)
+    of_model.filter(effective_from=last.effective_from).delete()
+    of_model.filter(effective_to=last.effective_from).update(effective_to=None)
+
+
+Numbers = dict[str, int | None]
+
+
+def _bases(book: PriceBook, model: str) -> QuerySet[Price]:
+    """The base prices of a model by time; variants begin and end with them."""
+    return Price.objects.filter(book=book, model=model, variant="").order_by("effective_from")
+
+
+def _rows(prices: dict[str, int], variants: Sequence[VariantPrices]) -> dict[Conditions, tuple[Numbers, list[str]]]:
+    """The numbers of the base price and of each variant, and which of them are inherited, by conditions."""
+    base = _complete(prices)
+    conditions = [Conditions(one.variant, one.above_tokens, one.service_tier, tuple(one.hours)) for one in variants]
+    try:
+        price_conditions.check(conditions)
+    except ConditionProblem as problem:
+        raise PriceProblem(f"{problem}.") from None
+    rows = {Conditions(""): base}
+    for one, when in zip(variants, conditions, strict=True):
+        taken = {name: number for name in FROM_BASE if name not in one.prices and (number := base[0][name]) is not None}
+        try:
+            numbers, inherited = _complete({**taken, **one.prices})
+        except PriceProblem as problem:
+            raise PriceProblem(f"{one.variant}: {problem}") from None
+        rows[when] = numbers, [*(name for name in ("input", "output") if name in taken), *inherited]
+    return rows
+
+
+def _complete(prices: dict[str, int]) -> tuple[Numbers, list[str]]:
     for name, number in prices.items():
         if name not in NUMBERS:
             raise PriceProblem(f"{name!r} is not a token class or surcharge.")
@@ -88,8 +171,14 @@ def _complete(prices: dict[str, int]) -> tuple[dict[str, int | None], list[str]]
     return {**full, **surcharges, "per_request": prices.get("per_request", 0)}, inherited
 
 
-def _same(price: Price, numbers: dict[str, int | None]) -> bool:
-    return all(getattr(price, name) == numbers[name] for name in NUMBERS)
+def _is_stored(last: Price, wanted: dict[Conditions, tuple[Numbers, list[str]]]) -> bool:
+    """Whether a version and its variants are exactly these."""
+    stored = {}
+    for row in Price.objects.filter(book=last.book_id, model=last.model, effective_from=last.effective_from):
+        version = version_of(row)
+        when = Conditions(version.variant, version.above_tokens, version.service_tier, version.hours)
+        stored[when] = {name: getattr(version, name) for name in NUMBERS}
+    return stored == {when: numbers for when, (numbers, _inherited) in wanted.items()}
 
 
 def _close(last: Price, moment: datetime, now: datetime) -> None:
@@ -97,11 +186,11 @@ def _close(last: Price, moment: datetime, now: datetime) -> None:
     if last.effective_from >= moment:
         raise PriceProblem(
             f"{last.model}: a price from {last.effective_from:%Y-%m-%d %H:%M:%S %Z} on is already published; "
-            "a new one must start later."
+            "a new one must start later, or that one be withdrawn first."
         )
     if last.effective_to is None:
-        last.effective_to = moment
-        last.save(update_fields=["effective_to"])
+        of_version = Price.objects.filter(book=last.book_id, model=last.model, effective_from=last.effective_from)
+        of_version.filter(effective_to=None).update(effective_to=moment)
     elif last.effective_to > moment:
         raise PriceProblem(f"{last.model}: the price in force ends only at {last.effective_to:%Y-%m-%d %H:%M:%S %Z}.")
     elif now < last.effective_to < moment:

@@ -11,7 +11,7 @@ from billing import catalog, parties
 from billing.meters import COUNTERS, SURCHARGES, TOKEN_CLASSES
 from billing.models import Invoice, InvoiceLine
 from billing.money import round_to_minor, usd
-from billing.pricing import PriceVersion
+from billing.pricing import PriceVersion, words
 
 UNIT_PRICES = dict(zip(COUNTERS, (*TOKEN_CLASSES, "per_web_search", "per_image"), strict=True))
 """Which price each counter is multiplied with."""
@@ -99,6 +99,7 @@ def prices_of(price_ids: set[int]) -> dict[str, dict[str, object]]:
     return {
         str(price.id): {
             "effective_from": price.effective_from.isoformat(),
+            "variant": words(price),
             **{
                 name: None if (unit := getattr(price, name)) is None else str(unit)
                 for name in TOKEN_CLASSES + SURCHARGES

@@ -101,8 +101,10 @@ def _group(
     invoice: Invoice, snapshot: dict[str, Any], key: tuple[str, str, int], lines: list[InvoiceLine]
 ) -> dict[str, Any]:
     label, model, price_id = key
-    since = datetime.fromisoformat(snapshot["prices"][str(price_id)]["effective_from"])
-    note = f"prices of {_day(since, ZoneInfo(snapshot['timezone']))} (version {price_id})"
+    price = snapshot["prices"][str(price_id)]
+    since = datetime.fromisoformat(price["effective_from"])
+    variant = f"{price['variant']} · " if price.get("variant") else ""
+    note = f"{variant}prices of {_day(since, ZoneInfo(snapshot['timezone']))} (version {price_id})"
     late = "" if label == invoice.period_label else f"used in {label} · "
     return {"model": _shown(model), "note": late + note, "lines": [_line(invoice, line) for line in lines]}
 

@@ -35,7 +35,12 @@ class Price(models.Model):
 
     Token classes are micro-USD per 1M tokens, which is the same number as picodollars per token; surcharges are
     picodollars each. A class without a price of its own holds its parent's number and is named in ``inherited``.
+    A row with a ``variant`` is another price of the same model and time, for requests its conditions hold for.
     """
+
+    class Source(models.TextChoices):
+        OPERATOR = "operator"
+        IMPORT = "import"
 
     book = models.ForeignKey(PriceBook, on_delete=models.PROTECT, related_name="prices")
     model = models.CharField(max_length=200)
@@ -55,10 +60,20 @@ class Price(models.Model):
     per_web_search = models.BigIntegerField(null=True, blank=True)
     per_image = models.BigIntegerField(null=True, blank=True)
     inherited = ArrayField(models.CharField(max_length=20), default=list)
+    variant = models.CharField(max_length=64, blank=True, default="")
+    above_tokens = models.PositiveIntegerField(default=0)
+    service_tier = models.CharField(max_length=32, blank=True, default="")
+    hours = ArrayField(ArrayField(models.PositiveSmallIntegerField(), size=2), default=list, blank=True)
+    source = models.CharField(max_length=10, choices=Source.choices, default=Source.OPERATOR)
     created_at = models.DateTimeField(default=now)
 
     class Meta:
         constraints = (
+            models.CheckConstraint(
+                condition=Q(variant="", above_tokens=0, service_tier="", hours=[])
+                | (~Q(variant="") & ~Q(above_tokens=0, service_tier="", hours=[])),
+                name="price_variant_has_conditions",
+            ),
             models.CheckConstraint(
                 condition=Q(effective_to__isnull=True) | Q(effective_to__gt=F("effective_from")),
                 name="price_range_not_empty",
@@ -77,4 +92,5 @@ class Price(models.Model):
         book_id: int
 
     def __str__(self) -> str:
-        return f"{self.model} from {self.effective_from:%Y-%m-%d %H:%M}"
+        variant = f" ({self.variant})" if self.variant else ""
+        return f"{self.model}{variant} from {self.effective_from:%Y-%m-%d %H:%M}"
