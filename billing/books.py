@@ -158,10 +158,10 @@ CHECKS = {
             JOIN billing_ledgeraccount k ON k.id = e.account_id AND k.kind = 'rounding'
             WHERE {_mine("e.tenant_id")} GROUP BY e.tenant_id)
         SELECT a.tenant_id, 'allowance ' || a.id,
-            coalesce(c.spent, 0) + CASE WHEN a.budget_id IS NULL THEN coalesce(r.amount, 0) ELSE 0 END, a.spent
+            coalesce(c.spent, 0) + CASE WHEN a.kind = 'wallet' THEN coalesce(r.amount, 0) ELSE 0 END, a.spent
         FROM billing_allowance a LEFT JOIN costs c USING (id) LEFT JOIN roundings r ON r.tenant_id = a.tenant_id
         WHERE {_mine("a.tenant_id")} AND a.spent <>
-            coalesce(c.spent, 0) + CASE WHEN a.budget_id IS NULL THEN coalesce(r.amount, 0) ELSE 0 END""",
+            coalesce(c.spent, 0) + CASE WHEN a.kind = 'wallet' THEN coalesce(r.amount, 0) ELSE 0 END""",
     "wallet limit = credit limit + credits": f"""
         WITH credits AS (
             SELECT e.tenant_id, -sum(e.amount) AS amount FROM billing_transfer t
@@ -170,7 +170,7 @@ CHECKS = {
             WHERE t.kind IN ('top_up', 'payment', 'reversal') GROUP BY e.tenant_id)
         SELECT w.tenant_id, 'wallet', w.credit_limit + coalesce(c.amount, 0), coalesce(a."limit", -1)
         FROM billing_wallet w LEFT JOIN credits c USING (tenant_id)
-        LEFT JOIN billing_allowance a ON a.tenant_id = w.tenant_id AND a.budget_id IS NULL
+        LEFT JOIN billing_allowance a ON a.tenant_id = w.tenant_id AND a.kind = 'wallet'
         WHERE {_mine("w.tenant_id")} AND a."limit" IS DISTINCT FROM w.credit_limit + coalesce(c.amount, 0)""",
     "cost = tokens × frozen price": f"""
         SELECT e.tenant_id, 'req_' || left(replace(e.id::text, '-', ''), 24), r.cost, e.cost

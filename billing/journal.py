@@ -43,6 +43,9 @@ class Opening:
     input_estimate: int = 0
     stream: bool = False
     requested_model: str = ""
+    operation: str = "chat"
+    run_id: str = ""
+    input_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +61,10 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """How one request ended. ``attempts, status, first_byte_ms, duration_ms`` are its ``facts``."""
+    """How one request ended. ``attempts, status, first_byte_ms, duration_ms`` are its ``facts``.
+
+    ``price_id`` is the price that rated it; 0 leaves the one at admission.
+    """
 
     id: UUID
     tenant_id: int
@@ -72,10 +78,16 @@ class Ending:
     upstream_model: str = ""
     error_code: str = ""
     finish_reason: str = field(default="")
+    price_id: int = 0
+    reported_model: str = ""
+    route_id: int = 0
+    output_bytes: int = 0
+    overhead_ms: int = 0
 
     def counts(self) -> tuple[int, ...]:
-        """The eighteen numbers settle_usage takes."""
-        return (*self.usage, self.usage.prompt_tokens, self.usage.completion_tokens, *self.facts)
+        """The twenty numbers settle_usage takes."""
+        totals = self.usage.prompt_tokens, self.usage.completion_tokens
+        return (*self.usage, *totals, *self.facts, self.output_bytes, self.overhead_ms)
 
 
 def open_usage(owner: UUID, openings: Sequence[Opening]) -> list[Refusal]:
@@ -86,12 +98,13 @@ def open_usage(owner: UUID, openings: Sequence[Opening]) -> list[Refusal]:
          "opened_at", "deadline_at", "hold", "input_estimate"),
     )  # fmt: skip
     allowances = ["{" + ",".join(map(str, opening.allowances)) + "}" for opening in openings]
+    kinds = _columns(openings, ("operation", "run_id", "input_bytes"))
     with connection.cursor() as cursor:
         cursor.execute(
             """SELECT place, allowance_id, "limit", spent, held FROM open_usage(%s, %s::uuid[], %s::bigint[],
             %s::bigint[], %s::bigint[], %s::text[], %s::text[], %s::bigint[], %s::boolean[], %s::timestamptz[],
-            %s::timestamptz[], %s::bigint[], %s::integer[], %s::text[])""",
-            [owner, *columns, allowances],
+            %s::timestamptz[], %s::bigint[], %s::integer[], %s::text[], %s::text[], %s::text[], %s::integer[])""",
+            [owner, *columns, allowances, *kinds],
         )
         return [Refusal(place - 1, *_whole(numbers)) for place, *numbers in cursor.fetchall()]
 
@@ -99,15 +112,27 @@ def open_usage(owner: UUID, openings: Sequence[Opening]) -> list[Refusal]:
 def settle_usage(endings: Sequence[Ending]) -> int:
     """End a batch of open requests; returns how many this call ended. A true usage after a sweep is an adjustment."""
     before = _columns(endings, ("id", "tenant_id", "state", "basis", "cost"))
-    after = _columns(endings, ("flags", "upstream", "upstream_model", "error_code", "finish_reason"))
+    after = _columns(
+        endings,
+        ("flags", "upstream", "upstream_model", "error_code", "finish_reason", "price_id", "reported_model",
+         "route_id"),
+    )  # fmt: skip
     counts = list(chain.from_iterable(ending.counts() for ending in endings))
     with connection.cursor() as cursor:
         cursor.execute(
             """SELECT settle_usage(%s::uuid[], %s::bigint[], %s::text[], %s::text[], %s::bigint[], %s::integer[],
-            %s::integer[], %s::text[], %s::text[], %s::text[], %s::text[])""",
+            %s::integer[], %s::text[], %s::text[], %s::text[], %s::text[], %s::bigint[], %s::text[],
+            %s::bigint[])""",
             [*before, counts, *after],
         )
         return int(cursor.fetchone()[0])
+
+
+def reassign_usage(event_id: UUID, *, tenant_id: int, model: str, price_id: int) -> bool:
+    """Go on with an open request under another model and its price; False when it is not open any more."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT reassign_usage(%s, %s, %s, %s)", [event_id, tenant_id, model, price_id])
+        return bool(cursor.fetchone()[0])
 
 
 def checkpoint_usage(delivered: Sequence[tuple[UUID, int, int]]) -> None:
@@ -147,7 +172,9 @@ def live_allowances(*, tenant_id: int, now: datetime) -> list[Allowance]:
     """The wallet and the running windows of a tenant's active budgets, in id order."""
     running = Allowance.objects.filter(tenant_id=tenant_id, starts_at__lte=now).exclude(ends_at__lte=now)
     return [
-        row for row in running.select_related("budget").order_by("id") if row.budget is None or row.budget.is_active
+        row
+        for row in running.exclude(kind=Allowance.Kind.RUN).select_related("budget").order_by("id")
+        if row.budget is None or row.budget.is_active
     ]
 
 
@@ -165,9 +192,10 @@ def sweep(*, now: datetime, grace_s: int = 15, limit: int = 1000) -> int:
     endings = []
     for event_id, tenant_id, input_estimate, delivered, price_id in rows:
         usage = Usage(input=input_estimate, output=delivered)
+        price = prices[price_id].chosen(usage)
         endings.append(
-            Ending(event_id, tenant_id, usage, rate(usage, prices[price_id]), basis="estimated", flags=SWEPT,
-                   facts=(0, 0, 0, 0), error_code="gateway_lost")
+            Ending(event_id, tenant_id, usage, rate(usage, price), basis="estimated", flags=SWEPT,
+                   facts=(0, 0, 0, 0), error_code="gateway_lost", price_id=price.id)
         )  # fmt: skip
     ended = settle_usage(endings) if endings else 0
     with connection.cursor() as cursor:

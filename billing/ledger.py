@@ -51,7 +51,9 @@ class Movement:
 def open_wallet(*, tenant: Tenant, mode: str, credit_limit: int, now: datetime) -> Wallet:
     """How a tenant pays, with its accounts and its allowance: nothing yet if prepaid, else the credit line."""
     wallet = Wallet.objects.create(tenant_id=tenant.id, mode=mode, credit_limit=credit_limit, created_at=now)
-    Allowance.objects.create(tenant_id=tenant.id, budget=None, starts_at=FIRST_DAY, ends_at=None, limit=credit_limit)
+    Allowance.objects.create(
+        tenant_id=tenant.id, kind=Allowance.Kind.WALLET, starts_at=FIRST_DAY, ends_at=None, limit=credit_limit
+    )
     open_accounts([tenant.id])
     return wallet
 
@@ -153,4 +155,4 @@ def _must_equal(transfer: Transfer, movement: Movement) -> None:
 def _raise_limit(tenant_id: int, amount: int) -> None:
     """Move the limit of the wallet's allowance; last in its transaction, since calls wait for this row."""
     if amount:
-        Allowance.objects.filter(tenant_id=tenant_id, budget=None).update(limit=F("limit") + amount)
+        Allowance.objects.filter(tenant_id=tenant_id, kind=Allowance.Kind.WALLET).update(limit=F("limit") + amount)

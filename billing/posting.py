@@ -65,7 +65,7 @@ EVENTS = {
 
 ADJUSTMENTS = {
     "table": "billing_usageadjustment",
-    "id": "event_id",
+    "id": "id",
     "kind": "adjustment",
     "open": "transfer_id IS NULL",
     "requests": "0",

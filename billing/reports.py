@@ -166,7 +166,9 @@ def month_so_far(*, tenant_id: int, zone: str, now: datetime) -> MonthSoFar:
 def limits(*, tenant_id: int, now: datetime) -> list[Limit]:
     """The wallet first, then the running window of every active budget."""
     rows = (
-        Allowance.objects.filter(Q(budget=None) | Q(budget__is_active=True), tenant_id=tenant_id, starts_at__lte=now)
+        Allowance.objects.filter(
+            Q(kind=Allowance.Kind.WALLET) | Q(budget__is_active=True), tenant_id=tenant_id, starts_at__lte=now
+        )
         .exclude(ends_at__lte=now)
         .select_related("budget")
         .order_by("budget__scope", "budget__scope_id", "id")

@@ -29,10 +29,12 @@ GATHER_S = 0.005
 BEAT_S = 2.0
 STATEMENT_TIMEOUT_S = 10.0
 
-OPEN = "SELECT * FROM open_usage($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)"
-SETTLE = "SELECT settle_usage($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)"
+OPEN = "SELECT * FROM open_usage($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)"
+SETTLE = "SELECT settle_usage($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)"
 CHECKPOINT = "SELECT checkpoint_usage($1, $2, $3)"
 BEAT = "SELECT beat($1, $2, $3)"
+REASSIGN = "SELECT reassign_usage($1, $2, $3, $4)"
+ENSURE_RUN = "SELECT * FROM ensure_run($1, $2, $3, $4)"
 
 AWAY = (
     OSError,
@@ -63,6 +65,9 @@ class Opening(NamedTuple):
     hold: int
     input_estimate: int
     allowances: str
+    operation: str = "chat"
+    run_id: str = ""
+    input_bytes: int = 0
 
 
 class Refusal(NamedTuple):
@@ -75,7 +80,7 @@ class Refusal(NamedTuple):
 
 
 class Settlement(NamedTuple):
-    """The end of a request, in the order of settle_usage's arrays. ``counts`` are its eighteen numbers."""
+    """The end of a request; ``counts`` are settle_usage's twenty numbers. ``price_id`` 0 leaves the price it had."""
 
     id: str
     tenant_id: int
@@ -88,6 +93,18 @@ class Settlement(NamedTuple):
     error_code: str
     finish_reason: str
     counts: tuple[int, ...]
+    price_id: int = 0
+    reported_model: str = ""
+    route_id: int = 0
+
+
+class RunRoom(NamedTuple):
+    """The allowance of an agent run, in picodollars."""
+
+    allowance_id: int
+    limit: int
+    spent: int
+    held: int
 
 
 class Connection:
@@ -151,6 +168,8 @@ class Journal:
         self._settled.set()
         self._tasks: list[asyncio.Task[None]] = []
         self._closing = False
+        self._aside = Connection(dsn)
+        self._aside_free = asyncio.Lock()
 
     @property
     def waiting(self) -> int:
@@ -167,7 +186,7 @@ class Journal:
         try:
             await connection.fetch(BEAT, self.owner, socket.gethostname(), os.getpid())
             for leftover in self._spool.leftovers():
-                rows = [Settlement._make([*row[:10], tuple(row[10])]) for row in leftover.rows]
+                rows = [Settlement(*row[:10], tuple(row[10]), *row[11:]) for row in leftover.rows]
                 for start in range(0, len(rows), MOST_IN_BATCH):
                     await self._settle_batch(connection, rows[start : start + MOST_IN_BATCH])
                 leftover.remove()
@@ -191,6 +210,7 @@ class Journal:
             logger.warning("%d settlements stay in the spool", len(self._settlements))
         self._spool.write(self._settlements)
         await _ended(self._tasks[1:])
+        await self._aside.close()
         if not self._settlements:
             self._spool.clear()
 
@@ -213,6 +233,33 @@ class Journal:
         self._settlements.append(settlement)
         self._settling.set()
         self._settled.clear()
+
+    async def reassign(self, request_id: str, tenant_id: int, model: str, price_id: int) -> bool:
+        """Go on with an open request under another model and its price: a fallback. Raises JournalAway.
+
+        False means that it is not open any more; then nothing may be sent. After JournalAway it may be either's.
+        """
+        rows = await self._fetch_aside(REASSIGN, request_id, tenant_id, model, price_id)
+        return bool(rows[0][0])
+
+    async def ensure_run(self, tenant_id: int, api_key_id: int, run_id: str, limit: int | None) -> RunRoom | None:
+        """The allowance of an agent run, made with this limit or set to it; raises JournalAway.
+
+        ``limit`` in picodollars stands from now on, but never below what is spent and held. None sets no limit, and
+        only finds a run that has one. ``run_id`` has 1 to 128 characters.
+        """
+        rows = await self._fetch_aside(ENSURE_RUN, tenant_id, api_key_id, run_id, limit)
+        return RunRoom(*map(int, rows[0])) if rows else None
+
+    async def _fetch_aside(self, query: str, *arguments: Any) -> list[Any]:
+        """A statement of one request alone, on a connection that batches don't wait for."""
+        async with self._aside_free:
+            try:
+                return await self._aside.fetch(query, *arguments)
+            except AWAY as error:
+                logger.warning("PostgreSQL is away: %s", error)
+                await self._aside.close()
+                raise JournalAway from None
 
     async def _run(self, work: Callable[[Connection], Any]) -> None:
         """Keep one kind of work going: a batch that failed has failed its callers, and the next starts clean."""
@@ -314,12 +361,11 @@ async def _ended(tasks: list[asyncio.Task[None]]) -> None:
 
 def abandoned(opening: Opening) -> Settlement:
     """The end of a request that went nowhere: nothing was sent upstream, nothing is owed."""
-    return Settlement(opening.id, opening.tenant_id, "voided", None, 0, 1, "", "", "client_gone", "", (0,) * 18)
+    return Settlement(opening.id, opening.tenant_id, "voided", None, 0, 1, "", "", "client_gone", "", (0,) * 20)
 
 
 def _columns(batch: list[Settlement]) -> tuple[list[Any], ...]:
-    """The arrays of settle_usage."""
-    ids, tenants, states, bases, costs, flags, upstreams, models, codes, finishes, counts = zip(*batch, strict=True)
+    """The arrays of settle_usage: the fields in their order, but the numbers in the sixth place, flat."""
+    *fields, counts, prices, reported, routes = zip(*batch, strict=True)
     flat = [number for row in counts for number in row]
-    columns = (ids, tenants, states, bases, costs, flat, flags, upstreams, models, codes, finishes)
-    return tuple(map(list, columns))
+    return tuple(map(list, (*fields[:5], flat, *fields[5:], prices, reported, routes)))

@@ -23,6 +23,7 @@ class Outcome(NamedTuple):
     error_code: str = ""
     finish_reason: str = ""
     usage_ignored: bool = False
+    output_bytes: int = 0
 
 
 class UsageMeter:
@@ -39,9 +40,13 @@ class UsageMeter:
         "client_gone",
         "cost",
         "deadline",
+        "dropped",
         "ended",
         "first_byte_at",
+        "reported_model",
         "request_id",
+        "route_id",
+        "service_tier",
         "started",
         "upstream",
         "upstream_model",
@@ -60,6 +65,10 @@ class UsageMeter:
         self.attempts = 0
         self.upstream = ""
         self.upstream_model = ""
+        self.reported_model = ""
+        self.route_id = 0
+        self.service_tier = ""
+        self.dropped: tuple[str, ...] = ()
         self.client_gone = False
         self.cost: int | None = None
         self.usage = NOTHING
@@ -71,6 +80,11 @@ class UsageMeter:
         self._opening: Opening | None = None
         self._rated_tokens = 0
 
+    @property
+    def tenant_id(self) -> int:
+        """Whose call it is."""
+        return self._grant.tenant_id
+
     def rated(self, tokens: int) -> None:
         """The rates let it pass as this many tokens; the difference is corrected at the end."""
         self._rated_tokens = tokens
@@ -79,24 +93,31 @@ class UsageMeter:
         """The row and its holds are committed: from here on there must be an end."""
         self._opening = opening
 
+    def reprice(self, price: PriceVersion) -> None:
+        """Another model goes on with it, and the row says so: from here on its price rates."""
+        self._price = price
+
     def settle(self, outcome: Outcome) -> int:
         """Book what was used, and return its cost in picodollars.
 
         Where the upstream gave no counts that can be true, or counted what has no price, the input and what was
-        delivered are estimated. A stream that broke is booked the same way: what came is paid.
+        delivered are estimated. A stream that broke is booked the same way: what came is paid. The variant of the
+        price is the one for what was used, in the service tier that answered.
         """
         usage, basis, ignored = outcome.usage, "exact", outcome.usage_ignored
-        cost = None
+        cost, price = None, self._price
         if usage is not None:
             try:
-                cost = rate(usage, self._price)
+                price = self._price.chosen(usage, self.service_tier)
+                cost = rate(usage, price)
             except PricingProblem:
                 ignored = True
         if usage is None or cost is None:
             basis = "estimated"
             usage = Usage(input=self._opening.input_estimate if self._opening else 0, output=outcome.delivered)
-            cost = rate(usage, self._price)
-        self.cost, self.usage = cost, usage
+            price = self._price.chosen(usage, self.service_tier)
+            cost = rate(usage, price)
+        self.cost, self.usage, self._price = cost, usage, price
         self._end("settled", basis, usage, outcome, ignored=ignored)
         return cost
 
@@ -116,9 +137,6 @@ class UsageMeter:
             self._limiter.finish(self.request_id, grant.tenant_id, grant.rates, taken=self._rated_tokens, used=used)
         if opening is None:
             return
-        now = time.monotonic()
-        first = int((self.first_byte_at - self.started) * 1000) if self.first_byte_at else 0
-        duration = int((now - self.started) * 1000)
         flags = (CLIENT_GONE if self.client_gone else 0) | (USAGE_IGNORED if ignored else 0)
         self._journal.settle(
             Settlement(
@@ -132,6 +150,16 @@ class UsageMeter:
                 self.upstream_model,
                 outcome.error_code,
                 outcome.finish_reason,
-                (*usage, prompt, completion, self.attempts, outcome.status, first, duration),
+                (*usage, prompt, completion, self.attempts, outcome.status, *self._timings(outcome.output_bytes)),
+                self._price.id,
+                self.reported_model,
+                self.route_id,
             )
         )
+
+    def _timings(self, output_bytes: int) -> tuple[int, int, int, int]:
+        """First byte and duration in ms, bytes written, and our own share of the duration in ms."""
+        duration = time.monotonic() - self.started
+        first = int((self.first_byte_at - self.started) * 1000) if self.first_byte_at else 0
+        ours = max(0.0, duration - self.upstream_s)
+        return first, int(duration * 1000), output_bytes, int(ours * 1000)

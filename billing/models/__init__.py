@@ -4,9 +4,10 @@ The database keeps the rules it can keep: see billing/migrations/sql for the par
 zero-sum and immutability triggers and row-level security. One module writes each table; billing/README.md says which.
 """
 
+from billing.models.answers import StoredAnswer
 from billing.models.invoices import Invoice, InvoicedTransfer, InvoiceLine, InvoiceSeries
 from billing.models.ledger import LedgerAccount, LedgerEntry, Transfer
-from billing.models.limits import Allowance, Budget, Wallet
+from billing.models.limits import Allowance, Budget, Run, Wallet
 from billing.models.prices import Price, PriceBook
 from billing.models.usage import JournalOwner, UsageAdjustment, UsageEvent, UsageRollup
 
@@ -22,6 +23,8 @@ __all__ = [
     "LedgerEntry",
     "Price",
     "PriceBook",
+    "Run",
+    "StoredAnswer",
     "Transfer",
     "UsageAdjustment",
     "UsageEvent",

@@ -1,4 +1,4 @@
-"""Money limits, wallets, and the running row of each limit in each window."""
+"""Money limits, wallets, agent runs, and the running row of each limit in each window."""
 
 from __future__ import annotations
 
@@ -65,12 +65,18 @@ class Wallet(models.Model):
 class Allowance(models.Model):
     """The running row of one limit in one window: a call is admitted iff ``spent + held + ceiling <= limit``.
 
-    ``budget`` null is the tenant's wallet, whose limit is its credit limit plus everything ever credited. ``spent``
-    and ``held`` are written by the journal's functions alone; ``limit`` by billing/budgets.py and billing/ledger.py.
+    The wallet's limit is the tenant's credit limit plus everything ever credited. ``spent`` and ``held`` are written by
+    the journal's functions alone; ``limit`` by billing/budgets.py and billing/ledger.py, and a run's by ensure_run.
     """
+
+    class Kind(models.TextChoices):
+        WALLET = "wallet"
+        BUDGET = "budget"
+        RUN = "run"
 
     tenant = models.ForeignKey("portal.Tenant", on_delete=models.PROTECT, related_name="allowances")
     budget = models.ForeignKey(Budget, on_delete=models.PROTECT, null=True, blank=True, related_name="allowances")
+    kind = models.CharField(max_length=6, choices=Kind, default=Kind.BUDGET)
     starts_at = models.DateTimeField()
     ends_at = models.DateTimeField(null=True, blank=True)
     limit = picodollars()
@@ -80,9 +86,26 @@ class Allowance(models.Model):
     class Meta:
         constraints = (
             models.UniqueConstraint("budget", "starts_at", name="allowance_once"),
-            models.UniqueConstraint("tenant", condition=Q(budget__isnull=True), name="allowance_one_wallet"),
+            models.UniqueConstraint("tenant", condition=Q(kind="wallet"), name="allowance_one_wallet"),
+            models.CheckConstraint(condition=Q(kind="budget") ^ Q(budget__isnull=True), name="allowance_budget_kind"),
             models.CheckConstraint(condition=Q(held__gte=0), name="allowance_held_not_negative"),
         )
 
     def __str__(self) -> str:
         return f"allowance {self.pk}"
+
+
+class Run(models.Model):
+    """An agent run that clients name, with a cap of its own over all its calls. Written by ensure_run alone."""
+
+    tenant = models.ForeignKey("portal.Tenant", on_delete=models.PROTECT, related_name="+")
+    api_key_id = models.BigIntegerField()
+    run_id = models.CharField(max_length=128)
+    allowance = models.OneToOneField(Allowance, on_delete=models.PROTECT, related_name="run")
+    created_at = models.DateTimeField(default=now)
+
+    class Meta:
+        constraints = (models.UniqueConstraint("tenant", "run_id", name="run_once"),)
+
+    def __str__(self) -> str:
+        return f"run {self.run_id}"

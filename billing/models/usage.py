@@ -26,7 +26,8 @@ class UsageEvent(models.Model):
     """One admitted request: ``open`` with a hold, then ``settled`` at its cost or ``voided`` at zero, once.
 
     The table is partitioned by month over ``id``, a UUIDv7 whose time is the admission's. Written by the functions
-    open_usage, settle_usage and checkpoint_usage, and by the posting of ``transfer_id``; by nothing else.
+    open_usage, reassign_usage, settle_usage and checkpoint_usage, and by the posting of ``transfer_id``; by nothing
+    else. ``price_id`` is the price at admission until the event is settled, then the one that rated it.
     """
 
     class State(models.TextChoices):
@@ -37,6 +38,13 @@ class UsageEvent(models.Model):
     class Basis(models.TextChoices):
         EXACT = "exact"
         ESTIMATED = "estimated"
+
+    class Operation(models.TextChoices):
+        CHAT = "chat"
+        MESSAGES = "messages"
+        RESPONSES = "responses"
+        EMBEDDINGS = "embeddings"
+        IMAGES = "images"
 
     pk = models.CompositePrimaryKey("tenant_id", "id")
     tenant = models.ForeignKey("portal.Tenant", on_delete=models.DO_NOTHING, db_constraint=False, related_name="+")
@@ -84,6 +92,13 @@ class UsageEvent(models.Model):
     swept = models.BooleanField(default=False)
     usage_ignored = models.BooleanField(default=False)
     transfer_id = models.BigIntegerField(null=True)
+    operation = models.TextField(choices=Operation, default=Operation.CHAT)
+    run_id = models.TextField(default="")
+    input_bytes = models.IntegerField(default=0)
+    output_bytes = models.IntegerField(default=0)
+    reported_model = models.TextField(default="")  # what the upstream itself said it is
+    overhead_ms = models.IntegerField(default=0)  # our own share of duration_ms
+    route_id = models.BigIntegerField(null=True)
 
     class Meta:
         managed = False
@@ -94,7 +109,11 @@ class UsageEvent(models.Model):
 
 
 class UsageAdjustment(models.Model):
-    """The difference between a swept event's estimate and its true usage that came late; signed, once per event."""
+    """The difference between a swept event's estimate and its true usage that came late; signed, once per event.
+
+    Where another price rated the true usage than the estimate, there are two rows: the estimate taken back under its
+    price, and the true usage under the other, so that counts times price is the cost in each.
+    """
 
     tenant = models.ForeignKey("portal.Tenant", on_delete=models.PROTECT, related_name="+")
     event_id = models.UUIDField()
@@ -109,7 +128,7 @@ class UsageAdjustment(models.Model):
     transfer_id = models.BigIntegerField(null=True, blank=True)
 
     class Meta:
-        constraints = (models.UniqueConstraint("tenant", "event_id", name="adjustment_once"),)
+        constraints = (models.UniqueConstraint("tenant", "event_id", "price_id", name="adjustment_once"),)
 
     def __str__(self) -> str:
         return f"adjustment of req_{self.event_id.hex[:24]}"

@@ -80,7 +80,7 @@ class WalletAdmin(AuditedAdmin):
     @admin.display(description="Left for calls (USD)")
     def left(self, wallet: Wallet) -> str:
         """What the next calls may cost."""
-        row = Allowance.objects.filter(tenant_id=wallet.tenant_id, budget=None).first()
+        row = Allowance.objects.filter(tenant_id=wallet.tenant_id, kind=Allowance.Kind.WALLET).first()
         return usd(int(row.limit - row.spent - row.held)) if row else "–"
 
     def save_model(self, request: HttpRequest, obj: Wallet, form: forms.ModelForm[Any], change: bool) -> None:

@@ -101,7 +101,7 @@ def test_32_the_partitions_of_the_journal_are_closed_to_everyone(pair: tuple[Wor
         "SELECT * FROM billing_invoiceseries",
         "SELECT * FROM billing_journalowner",
         "SELECT charge_rounding(1, -1000000)",
-        "SELECT settle_usage('{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}')",
+        "SELECT settle_usage('{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}')",
     ],
 )
 def test_32_the_portal_cannot_write_money(pair: tuple[World, World], statement: str) -> None:

@@ -44,7 +44,7 @@ async def test_a_caller_cancelled_just_after_its_row_was_written_leaves_no_row_o
 async def test_a_spooled_row_that_cannot_be_settled_stops_no_gateway_from_starting(town: Town, tmp_path: Path) -> None:
     spool = Spool(tmp_path, "dead")
     ends = [("\0", "00"), ("", "01")]
-    spool.write([Settlement(n * 16, 1, "voided", None, 0, 0, "", "", code, "", (0,) * 18) for code, n in ends])
+    spool.write([Settlement(n * 16, 1, "voided", None, 0, 0, "", "", code, "", (0,) * 20) for code, n in ends])
     assert spool._file is not None
     spool._file.close()  # as when the process ends
     journal = Journal(town.product.database_url, tmp_path, delivered=list)

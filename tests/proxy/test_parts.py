@@ -122,7 +122,7 @@ def test_a_price_agreed_for_later_leaves_the_default_one_in_force_until_then() -
 
 
 def settlement(number: int) -> Settlement:
-    counts = (number, *(0,) * 17)
+    counts = (number, *(0,) * 19)
     return Settlement(f"{number:032x}", 1, "settled", "exact", number, 0, "u", "m", "", "stop", counts)
 
 

@@ -37,7 +37,7 @@ class Pen:
         )  # fmt: skip
 
     def settlement(self, opening: Opening, *, prompt: int = 5) -> Settlement:
-        counts = (5, *(0,) * 5, 2, *(0,) * 5, prompt, 2, 1, 200, 1, 2)
+        counts = (5, *(0,) * 5, 2, *(0,) * 5, prompt, 2, 1, 200, 1, 2, 7, 1)
         return Settlement(
             opening.id, opening.tenant_id, "settled", "exact", 13 * 10**6, 0, "sandbox", "m", "", "stop", counts
         )
