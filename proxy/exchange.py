@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-import zlib
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from proxy import content_encoding
+from proxy.content_encoding import BrokenEncoding, TooMuch, UnknownEncoding
 from proxy.errors import BadRequest, GatewayError, RequestTimeout, TooLarge, UnsupportedEncoding
+from proxy.json_bounds import MOST_VALUES, too_many_values
 
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 Headers = tuple[tuple[bytes, bytes], ...]
 
-MOST_RATIO = 200
 BODY_S = 60.0
+LARGE = 256 * 1024
+"""Bodies above this are looked through before they are parsed, in a thread: below it nothing can hold the loop."""
+LARGE_COMPRESSED = 16 * 1024
 CREDENTIALS = (b"authorization", b"x-api-key", b"api-key")
 EXPOSED = (
     b"x-request-id, openai-processing-ms, retry-after, retry-after-ms, x-should-retry, x-ratelimit-limit-requests, "
@@ -31,9 +35,18 @@ class HungUp(Exception):
 class Exchange:
     """One request and its answer. ``headers`` are the client's, by lower-case name; of a name sent twice, the last."""
 
-    __slots__ = ("_extra", "_most_body", "_sent", "headers", "receive", "request_id", "send", "started")
+    __slots__ = ("_body_s", "_extra", "_most_body", "_sent", "headers", "receive", "request_id", "send", "started")
 
-    def __init__(self, scope: dict[str, Any], receive: Receive, send: Send, *, request_id: str, most_body: int) -> None:
+    def __init__(
+        self,
+        scope: dict[str, Any],
+        receive: Receive,
+        send: Send,
+        *,
+        request_id: str,
+        most_body: int,
+        body_s: float = BODY_S,
+    ) -> None:
         self._sent = scope["headers"]
         self.headers: dict[bytes, bytes] = dict(self._sent)
         self.receive = receive
@@ -41,6 +54,7 @@ class Exchange:
         self.request_id = request_id
         self.started = False
         self._most_body = most_body
+        self._body_s = body_s
         self._extra: Headers = ((b"x-request-id", b"req_" + request_id.encode()),)
         if b"origin" in self.headers:
             self._extra += (
@@ -61,17 +75,23 @@ class Exchange:
         return found.pop() if found else None
 
     async def body(self) -> bytes:
-        """The whole body, decompressed, at most ``most_body`` bytes; raises TooLarge, RequestTimeout,
-        UnsupportedEncoding, HungUp."""
+        """The whole body, decompressed, at most ``most_body`` bytes and MOST_VALUES values, should it be JSON.
+
+        Raises TooLarge, RequestTimeout, UnsupportedEncoding, BadRequest, HungUp.
+        """
         length = self.headers.get(b"content-length", b"")
-        if length.isdigit() and int(length) > self._most_body:
+        if length.isdigit() and (len(length) > 18 or int(length) > self._most_body):
             raise self._too_large()
         body = await self._in_time()
-        encoding = self.headers.get(b"content-encoding", b"").strip().lower()
-        return body if encoding in (b"", b"identity") else self._decompressed(body, encoding)
+        encoding = self.headers.get(b"content-encoding", b"").strip()
+        if not encoding and len(body) <= LARGE:
+            return body
+        if len(body) <= (LARGE_COMPRESSED if encoding else LARGE):
+            return self._opened(body, encoding)
+        return await asyncio.to_thread(self._opened, body, encoding)
 
     async def _in_time(self) -> bytes:
-        """The body, if it comes within BODY_S. A bare timer costs every call a sixth of what asyncio.timeout does."""
+        """The body, if it comes in time. A bare timer costs every call a sixth of what asyncio.timeout does."""
         task = asyncio.current_task()
         late = False
 
@@ -81,7 +101,7 @@ class Exchange:
             if task is not None:
                 task.cancel()
 
-        timer = asyncio.get_running_loop().call_later(BODY_S, give_up)
+        timer = asyncio.get_running_loop().call_later(self._body_s, give_up)
         try:
             return await self._read()
         except asyncio.CancelledError:
@@ -120,26 +140,22 @@ class Exchange:
         await self.send({"type": "http.response.start", "status": status, "headers": [*headers, *length, *self._extra]})
         await self.send({"type": "http.response.body", "body": body, "more_body": False})
 
-    def _decompressed(self, body: bytes, encoding: bytes) -> bytes:
-        """gzip and deflate, within the body limit and a ratio, so that a bomb stops at the bound."""
-        if encoding not in (b"gzip", b"x-gzip", b"deflate"):
-            raise UnsupportedEncoding(
-                "Bodies may be sent plain, or compressed by gzip or deflate.", "unsupported_content_encoding"
-            )
-        window = 31 if encoding.endswith(b"gzip") else 15
-        if encoding == b"deflate" and body[:1] and (body[0] & 0x0F) != 8:
-            window = -15
-        most = min(self._most_body, max(len(body) * MOST_RATIO, 64 * 1024))
-        stream = zlib.decompressobj(window)
+    def _opened(self, body: bytes, encoding: bytes) -> bytes:
+        """The body as it was before it was compressed, and known to be quick to parse. May run in a thread."""
         try:
-            plain = stream.decompress(body, most + 1)
-        except zlib.error:
+            if encoding:
+                body = content_encoding.plain(body, encoding, most=self._most_body)
+        except UnknownEncoding:
+            raise UnsupportedEncoding(
+                f"Bodies may be sent plain, or compressed by {content_encoding.TAKEN}.", "unsupported_content_encoding"
+            ) from None
+        except BrokenEncoding:
             raise BadRequest("The compressed body is broken.", "invalid_content_encoding") from None
-        if len(plain) > most:
-            raise self._too_large()
-        if not stream.eof:
-            raise BadRequest("The compressed body is broken.", "invalid_content_encoding")
-        return plain
+        except TooMuch:
+            raise self._too_large() from None
+        if len(body) > LARGE and too_many_values(body):
+            raise BadRequest(f"The body has more than {MOST_VALUES} values.", "invalid_json")
+        return body
 
     def _too_large(self) -> GatewayError:
         return TooLarge(f"The body is larger than {self._most_body} bytes.", "request_too_large")

@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
+import sys
+from contextlib import nullcontext, suppress
 from typing import Any
+from zlib import compress
 
+import brotli
 import pytest
 
-from proxy import exchange, live
-from proxy.errors import RequestTimeout
+from proxy import live
+from proxy.errors import BadRequest, RequestTimeout, TooLarge
 from proxy.exchange import Exchange, HungUp
 from proxy.live import LiveStream, LiveStreams
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
 
 
 async def never(*_: object) -> dict[str, Any]:
@@ -22,21 +32,22 @@ async def nowhere(_: dict[str, Any]) -> None:
     return None
 
 
-def exchange_of(*messages: dict[str, Any]) -> Exchange:
+def exchange_of(*messages: dict[str, Any], most_body: int = 100, encoding: bytes = b"") -> Exchange:
     left = list(messages)
+    headers = [(b"content-encoding", encoding)] if encoding else []
 
     async def receive() -> dict[str, Any]:
         return left.pop(0) if left else await never()
 
-    return Exchange({"headers": []}, receive, nowhere, request_id="0" * 24, most_body=100)
+    scope = {"headers": headers}
+    return Exchange(scope, receive, nowhere, request_id="0" * 24, most_body=most_body, body_s=0.05)
 
 
 def part(body: bytes, *, more: bool = False) -> dict[str, Any]:
     return {"type": "http.request", "body": body, "more_body": more}
 
 
-async def test_a_body_has_to_arrive_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(exchange, "BODY_S", 0.05)
+async def test_a_body_has_to_arrive_in_time() -> None:
     for messages in ((), (part(b"{", more=True),)):
         with pytest.raises(RequestTimeout):
             await exchange_of(*messages).body()
@@ -46,6 +57,61 @@ async def test_a_body_may_come_in_parts() -> None:
     assert await exchange_of(part(b"a", more=True), part(b"b", more=True), part(b"")).body() == b"ab"
     with pytest.raises(HungUp):
         await exchange_of(part(b"a", more=True), {"type": "http.disconnect"}).body()
+
+
+async def longest_hold(exchange: Exchange) -> float:
+    """Seconds for which nothing else ran on the loop while a body was opened, or refused."""
+    loop = asyncio.get_running_loop()
+    longest, done = 0.0, False
+
+    async def tick() -> None:
+        nonlocal longest
+        before = loop.time()
+        while not done:
+            await asyncio.sleep(0.001)
+            longest = max(longest, loop.time() - before)
+            before = loop.time()
+
+    ticking = asyncio.create_task(tick())
+    await asyncio.sleep(0)
+    with suppress(BadRequest):
+        await exchange.body()
+    done = True
+    await ticking
+    return longest
+
+
+BOMB = b"{%s}" % b",".join(b'"key%07d":1' % number for number in range(1_000_000))
+WORDS = b'{"text":"%s"}' % (b"one, two [three] " * 800_000)
+
+
+@pytest.mark.parametrize(
+    ("body", "encoding"),
+    [(BOMB, b""), (WORDS, b""), (gzip.compress(BOMB, 1), b"gzip"), (gzip.compress(BOMB, 1), b"gzip, identity")],
+    ids=["a million keys", "plain text", "compressed", "among others"],
+)
+async def test_a_large_body_holds_nobody_up(body: bytes, encoding: bytes) -> None:
+    held = await longest_hold(exchange_of(part(body), most_body=50 * 2**20, encoding=encoding))
+    assert held < 0.1, "parsing the million keys alone would take several times that"
+
+
+@pytest.mark.parametrize("encoding", [b"", b"gzip", b"zstd", b"br", b"deflate"])
+async def test_a_small_body_needs_no_thread(monkeypatch: pytest.MonkeyPatch, encoding: bytes) -> None:
+    def no_thread(*_: object) -> None:
+        raise AssertionError
+
+    monkeypatch.setattr(asyncio, "to_thread", no_thread)
+    packed = {b"": bytes, b"gzip": gzip.compress, b"zstd": zstd.compress, b"br": brotli.compress, b"deflate": compress}
+    data = b'{"a":"%s"}' % (b"x" * 5000)
+    assert await exchange_of(part(packed[encoding](data)), most_body=10_000, encoding=encoding).body() == data
+
+
+@pytest.mark.parametrize(("length", "refused"), [(b"1" * 5000, True), (b"101", True), (b"100", False), (b"x", False)])
+async def test_it_believes_a_length_that_is_too_large(length: bytes, refused: bool) -> None:
+    one = exchange_of(part(b"{}"))
+    one.headers[b"content-length"] = length
+    with pytest.raises(TooLarge) if refused else nullcontext():
+        assert await one.body() == b"{}"
 
 
 class Silent:
