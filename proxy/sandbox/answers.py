@@ -5,12 +5,13 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
-from proxy.sandbox import words
+from proxy.sandbox import pictures, plans, words
 from proxy.sandbox.behaviour import Behaviour
+from proxy.sandbox.plans import HIDDEN, Ask, Plan
 
 FINGERPRINT = "fp_sandbox01"
 HUGE = 10**15
@@ -48,160 +49,160 @@ class Call(msgspec.Struct):
         return self.stream_options is not None and bool(self.stream_options.include_usage)
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """What one call will be answered: the same tokens for each of ``n`` choices, and what they count."""
-
-    pieces: tuple[str, ...]
-    finish: str
-    prompt: int
-    n: int = 1
-    cached: int = 0
-    reasoning: int = 0
-    tool: str | None = None
-
-    @property
-    def completion(self) -> int:
-        """Tokens of all choices, reasoning included. Naming a tool is one token."""
-        return self.n * (len(self.pieces) + self.reasoning + (self.tool is not None))
-
-    def usage(self, completion: int | None = None) -> dict[str, Any]:
-        """The usage object, for the whole answer or for ``completion`` tokens so far."""
-        completion = self.completion if completion is None else completion
-        return {
-            "prompt_tokens": self.prompt,
-            "completion_tokens": completion,
-            "total_tokens": self.prompt + completion,
-            "prompt_tokens_details": {"cached_tokens": self.cached, "audio_tokens": 0},
-            "completion_tokens_details": {
-                "reasoning_tokens": min(self.n * self.reasoning, completion),
-                "audio_tokens": 0,
-                "accepted_prediction_tokens": 0,
-                "rejected_prediction_tokens": 0,
-            },
-        }
+def ask(call: Call, thinks: str) -> Ask:
+    """What the sandbox heeds of the call."""
+    last = call.messages[-1] if call.messages else {}
+    stop = (call.stop,) if isinstance(call.stop, str) else tuple(call.stop or ())
+    return Ask(
+        words.prompt_tokens(call.messages, call.tools),
+        words.last_user_text(call.messages),
+        words.text_of(last.get("content")) if last.get("role") == "tool" else None,
+        _tool_names(call),
+        stop,
+        call.limit,
+        call.n or 1,
+        thinks,
+    )
 
 
-def plan(call: Call, behaviour: Behaviour) -> Plan:
-    """The answer to a call, before anything goes wrong with it."""
-    prompt = words.prompt_tokens(call.messages, call.tools)
-    n = call.n or 1
-    tool = _tool_name(call) if behaviour.kind == "tools" else None
-    text = words.before_stop(_text(call, behaviour), call.stop) if tool is None else _arguments(call)
-    said = [text] if behaviour.kind == "longline" else words.pieces(text)
-    reasoning = behaviour.first if behaviour.kind == "reasoning" else 0
-    finish = "stop" if tool is None else "tool_calls"
-    if call.limit is not None and reasoning + len(said) + (tool is not None) > call.limit:
-        reasoning = min(reasoning, call.limit)
-        said = said[: max(0, call.limit - reasoning - (tool is not None))]
-        finish = "length"
-    cached = 0
-    if behaviour.kind == "cached":
-        cached = prompt // 2 if behaviour.first < 0 else min(behaviour.first, prompt)
-    return Plan(tuple(said), finish, prompt, n, cached, reasoning, tool)
+def plan(call: Call, asked: Behaviour, thinks: str = HIDDEN) -> Plan:
+    """The answer to a call, before anything goes wrong with it. Only some kinds think here."""
+    return plans.make(ask(call, thinks if asked.kind in plans.THINKERS else ""), asked)
 
 
-def _text(call: Call, behaviour: Behaviour) -> str:
-    said = words.last_user_text(call.messages)
-    match behaviour.kind:
-        case "paced":
-            return " tick" * behaviour.first
-        case "fixed":
-            return " word" * behaviour.second
-        case "json":
-            return msgspec.json.encode({"echo": said}).decode()
-        case "longline":
-            return "x" * (1024 * behaviour.first)
-        case "split":
-            return said + " é 漢字 🎉"
-        case "tools" if call.messages and call.messages[-1].get("role") == "tool":
-            return "The tool says: " + words.text_of(call.messages[-1].get("content"))
-    return said
+def usage(plan: Plan, completion: int | None = None) -> dict[str, Any]:
+    """The usage object, for the whole answer or for ``completion`` tokens so far."""
+    completion = plan.completion if completion is None else completion
+    read = {"cached_tokens": plan.cached, "audio_tokens": plan.audio_in}
+    if plan.written:
+        read["cache_write_tokens"] = plan.written
+    said = {
+        "reasoning_tokens": min(plan.n * plan.reasoning, completion),
+        "audio_tokens": min(plan.audio_out, completion),
+        "accepted_prediction_tokens": 0,
+        "rejected_prediction_tokens": 0,
+    }
+    if plan.images:
+        said["image_tokens"] = min(plan.drawn, completion)
+    return {
+        "prompt_tokens": plan.prompt,
+        "completion_tokens": completion,
+        "total_tokens": plan.prompt + completion,
+        "prompt_tokens_details": read,
+        "completion_tokens_details": said,
+    }
 
 
-def _tool_name(call: Call) -> str | None:
-    """The tool to call: the named one, else the first; none after a tool's result or when told so."""
-    if not call.tools or call.tool_choice == "none" or (call.messages and call.messages[-1].get("role") == "tool"):
-        return None
-    chosen = call.tool_choice if isinstance(call.tool_choice, dict) else call.tools[0]
-    return str(chosen.get("function", {}).get("name", "tool"))
+def finish_reason(finish: str) -> str:
+    """A plan's end in OpenAI's words."""
+    if finish in plans.CUT_SHORT or finish == "blocked":
+        return "content_filter"
+    return {"stop_sequence": "stop", "pause-turn": "stop", "context-full": "length"}.get(finish, finish)
 
 
-def _arguments(call: Call) -> str:
-    return msgspec.json.encode({"text": words.last_user_text(call.messages)}).decode()
+def _tool_names(call: Call) -> tuple[str, ...]:
+    """The tools that may be called: the named one alone, else all; none when told so."""
+    if not call.tools or call.tool_choice == "none":
+        return ()
+    chosen = [call.tool_choice] if isinstance(call.tool_choice, dict) else call.tools
+    return tuple(str(tool.get("function", {}).get("name", "tool")) for tool in chosen)
+
+
+class Weight(NamedTuple):
+    """What is generated with one chunk: tokens, and which of them are thoughts or belong to a picture."""
+
+    tokens: int = 0
+    thought: int = 0
+    drawn: int = 0
+
+
+NOTHING = Weight()
+ONE = Weight(1)
+THOUGHT = Weight(1, 1)
 
 
 @dataclass(frozen=True, slots=True)
 class Envelope:
-    """What every object of one answer repeats; ``usage`` is the kind that bends its usage, or nothing."""
+    """What every object of one answer repeats; ``usage`` is the kind that bends its usage, or nothing.
+
+    ``thinking`` is the member that shows thoughts, where an upstream has one.
+    """
 
     ident: str
     model: str
     created: int
     usage: str = ""
+    thinking: str = "reasoning_content"
 
     def whole(self, plan: Plan) -> dict[str, Any]:
         """The ``chat.completion`` object."""
-        message: dict[str, Any] = {"role": "assistant", "content": "".join(plan.pieces), "refusal": None}
-        if plan.tool is not None:
-            message["content"] = None
-            message["tool_calls"] = [_tool_call(self.ident, plan.tool, "".join(plan.pieces))]
+        message: dict[str, Any] = {"role": "assistant", "content": plan.text, "refusal": None}
+        if plan.calls:
+            message["content"] = "".join(plan.preface) or None
+            message["tool_calls"] = [_tool_call(self.ident, place, plan) for place in range(len(plan.calls))]
+        if plan.thought:
+            message[self.thinking] = "".join(plan.thought)
+        if plan.images:
+            message["images"] = [picture(index) for index in range(plan.images)]
         message["annotations"] = []
+        finish = finish_reason(plan.finish)
         choices = [
-            {"index": index, "message": message, "logprobs": None, "finish_reason": plan.finish}
-            for index in range(plan.n)
+            {"index": index, "message": message, "logprobs": None, "finish_reason": finish} for index in range(plan.n)
         ]
         body = self._object("chat.completion", choices)
         return body if self.usage == "no-usage" else {**body, "usage": self.reported(plan)}
 
     def reported(self, plan: Plan) -> dict[str, Any]:
         """The usage the sandbox tells, which may be bent; its ledger has the true one."""
-        usage = plan.usage()
+        true = usage(plan)
         match self.usage:
             case "zero-usage":
                 return {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}
             case "negative-usage":
-                return {**usage, "completion_tokens": -7, "total_tokens": plan.prompt - 7}
+                return {**true, "completion_tokens": -7, "total_tokens": plan.prompt - 7}
             case "huge-usage":
-                return {**usage, "completion_tokens": HUGE, "total_tokens": plan.prompt + HUGE}
-        return usage
+                return {**true, "completion_tokens": HUGE, "total_tokens": plan.prompt + HUGE}
+        return true
 
-    def frames(self, plan: Plan, *, with_usage: bool) -> Iterator[tuple[dict[str, Any], int]]:
+    def frames(self, plan: Plan, *, with_usage: bool) -> Iterator[tuple[dict[str, Any], Weight]]:
         """The ``chat.completion.chunk`` objects of a stream, each with the tokens it carries.
 
         The role comes first, then one token per chunk, the choices interleaved, then the finish reasons and, if
         asked for, the usage with no choices.
         """
         usage_key: dict[str, Any] = {"usage": None} if with_usage and self.usage != "no-usage" else {}
-        sent = plan.n * plan.reasoning
+        sent = 0 if plan.thought else plan.n * plan.reasoning
 
         def chunk(index: int, delta: dict[str, Any], finish: str | None = None) -> dict[str, Any]:
             choice = {"index": index, "delta": delta, "logprobs": None, "finish_reason": finish}
-            each = {"usage": plan.usage(sent)} if self.usage == "usage-each" and with_usage else usage_key
+            each = {"usage": usage(plan, sent)} if self.usage == "usage-each" and with_usage else usage_key
             return {**self._object("chat.completion.chunk", [choice]), **each}
 
-        for delta, tokens in self._deltas(plan):
-            sent += tokens * plan.n
+        for delta, weight in self._deltas(plan):
+            sent += weight.tokens * plan.n
             for index in range(plan.n):
-                yield chunk(index, delta), tokens
+                yield chunk(index, delta), weight
         for index in range(plan.n):
-            last = chunk(index, {}, plan.finish)
+            last = chunk(index, {}, finish_reason(plan.finish))
             if self.usage == "usage-twice" and with_usage and index == plan.n - 1:
-                last["usage"] = plan.usage(max(0, plan.completion - 1))
-            yield last, 0
+                last["usage"] = usage(plan, max(0, plan.completion - 1))
+            yield last, NOTHING
         if usage_key:
-            yield {**self._object("chat.completion.chunk", []), "usage": self.reported(plan)}, 0
+            yield {**self._object("chat.completion.chunk", []), "usage": self.reported(plan)}, NOTHING
 
-    def _deltas(self, plan: Plan) -> Iterator[tuple[dict[str, Any], int]]:
-        if plan.tool is None:
-            yield {"role": "assistant", "content": "", "refusal": None}, 0
+    def _deltas(self, plan: Plan) -> Iterator[tuple[dict[str, Any], Weight]]:
+        opening = None if plan.calls else ""
+        yield {"role": "assistant", "content": opening, "refusal": None}, NOTHING
+        for piece in plan.thought:
+            yield {self.thinking: piece}, THOUGHT
+        for piece in plan.preface if plan.calls else plan.pieces:
+            yield {"content": piece}, ONE
+        for index in range(plan.images):
+            yield {"images": [picture(index)]}, Weight(plan.image_tokens, 0, plan.image_tokens)
+        for place in range(len(plan.calls)):
+            yield {"tool_calls": [{"index": place, **_tool_call(self.ident, place, plan, "")}]}, ONE
             for piece in plan.pieces:
-                yield {"content": piece}, 1
-            return
-        yield {"role": "assistant", "content": None}, 0
-        yield {"tool_calls": [{"index": 0, **_tool_call(self.ident, plan.tool, "")}]}, 1
-        for piece in plan.pieces:
-            yield {"tool_calls": [{"index": 0, "function": {"arguments": piece}}]}, 1
+                yield {"tool_calls": [{"index": place, "function": {"arguments": piece}}]}, ONE
 
     def _object(self, kind: str, choices: list[dict[str, Any]]) -> dict[str, Any]:
         return {
@@ -215,9 +216,19 @@ class Envelope:
         }
 
 
-def _tool_call(ident: str, name: str, arguments: str) -> dict[str, Any]:
-    call_id = f"call_{zlib.crc32(ident.encode()):08x}"
-    return {"id": call_id, "type": "function", "function": {"name": name, "arguments": arguments}}
+def call_id(ident: str, place: int) -> str:
+    """What tells the calls of one answer apart, and from those of others."""
+    return f"{zlib.crc32(ident.encode()) + place & 0xFFFFFFFF:08x}"
+
+
+def picture(index: int) -> dict[str, Any]:
+    """A picture in a chat message, as gateways send it."""
+    return {"type": "image_url", "index": index, "image_url": {"url": "data:image/png;base64," + pictures.PNG_BASE64}}
+
+
+def _tool_call(ident: str, place: int, plan: Plan, arguments: str | None = None) -> dict[str, Any]:
+    function = {"name": plan.calls[place], "arguments": plan.text if arguments is None else arguments}
+    return {"id": f"call_{call_id(ident, place)}", "type": "function", "function": function}
 
 
 def model_list(names: list[str]) -> dict[str, Any]:

@@ -1,6 +1,8 @@
 """What a model name of the sandbox asks for: an answer, its options, and what goes wrong with it. Pure.
 
-A name is ``sandbox/<kind>`` with up to two numbers: ``sandbox/paced-200x10`` streams 200 chunks 10 ms apart. The kinds:
+A name is ``sandbox/<kind>`` with up to two numbers: ``sandbox/paced-200x10`` streams 200 chunks 10 ms apart; where a
+slash is awkward, ``sandbox-<kind>`` is the same. Every face of the sandbox knows every kind and words it its own way.
+The kinds:
 
 ====================  ==========================================================  ==================
 kind                  answer                                                      numbers (default)
@@ -8,12 +10,31 @@ kind                  answer                                                    
 echo                  the last user message, token by token
 paced                 chunks at a fixed pace                                      chunks x ms (50x10)
 fixed                 a constant answer after a delay                             ms x tokens (0x20)
-tools                 a call of the first or the named tool; text after its result
+tools                 a call of the first or the named tool; text after its     calls x words said
+                      result                                                      before them (1x0)
 reasoning             echo with hidden reasoning tokens in the usage              tokens (16)
-cached                echo with cached prompt tokens in the usage                 tokens (half)
+thinking              as tools, after thinking that is shown and signed where     tokens (16)
+                      the face shows any; the signature must come back
+redacted              as thinking, but what is thought is sealed                  tokens (16)
+cached                echo with cached prompt tokens in the usage, and, after     tokens (half) x
+                      the x, with tokens written to the cache                     tokens (0)
+audio                 echo with prompt tokens and completion tokens of audio      tokens x tokens (4x0)
+search                echo after web searches, which the usage counts             searches (1)
+image                 a picture (of one pixel) and its tokens                     tokens x pictures
+                                                                                  (1290x1)
 json                  a JSON object that holds the last user message
-400 401 429 500       that status, as OpenAI words it; 429 has Retry-After        seconds (1)
-503 529
+refusal recitation    half an echo, and the reason that the face has for it; a
+prohibited spii       reason that a face lacks is the nearest one it has
+blocklist
+image-safety
+malformed-call
+pause-turn
+context-full
+blocked               nothing: the prompt itself is refused
+no-sampling           echo; 400 for a temperature, top_p or top_k
+400 401 402 403 429   that status, as the face words it; 429 has Retry-After      seconds (1)
+500 503 529
+too-long              400: the prompt does not fit the context window
 html html200          a proxy's HTML page with 502, or with 200
 error200              an error object with 200
 redirect              307 to ``/v1/redirected``, which counts who follows
@@ -38,19 +59,38 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-NAME = re.compile(r"(?:sandbox/)?([a-z0-9][a-z0-9-]*?)(?:-(\d{1,6})(?:x(\d{1,6}))?)?")
+NAME = re.compile(r"(?:sandbox[/-])?([a-z0-9][a-z0-9-]*?)(?:-(\d{1,6})(?:x(\d{1,6}))?)?")
 
 #: kind → defaults of its two numbers
 DEFAULTS: dict[str, tuple[int, int]] = {
     "echo": (0, 0),
     "paced": (50, 10),
     "fixed": (0, 20),
-    "tools": (0, 0),
+    "tools": (1, 0),
     "reasoning": (16, 0),
+    "thinking": (16, 0),
+    "redacted": (16, 0),
     "cached": (-1, 0),
+    "audio": (4, 0),
+    "search": (1, 0),
+    "image": (1290, 1),
     "json": (0, 0),
+    "refusal": (0, 0),
+    "recitation": (0, 0),
+    "prohibited": (0, 0),
+    "spii": (0, 0),
+    "blocklist": (0, 0),
+    "image-safety": (0, 0),
+    "malformed-call": (0, 0),
+    "pause-turn": (0, 0),
+    "context-full": (0, 0),
+    "blocked": (0, 0),
+    "no-sampling": (0, 0),
+    "too-long": (0, 0),
     "400": (0, 0),
     "401": (0, 0),
+    "402": (0, 0),
+    "403": (0, 0),
     "429": (1, 0),
     "500": (0, 0),
     "503": (1, 0),

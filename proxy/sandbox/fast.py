@@ -10,7 +10,8 @@ from proxy.sandbox import answers
 from proxy.sandbox.answers import Call, Envelope
 from proxy.sandbox.behaviour import Behaviour
 from proxy.sandbox.failures import JSON
-from proxy.sandbox.streams import DONE
+from proxy.sandbox.plans import Plan
+from proxy.sandbox.voices import DONE
 from proxy.sandbox.wire import STREAM_HEAD, Connection
 
 CREATED = 1735689600
@@ -43,19 +44,19 @@ class FastAnswers:
 
 
 @lru_cache(maxsize=256)
-def encoded(model: str, plan: answers.Plan) -> bytes:
+def encoded(model: str, plan: Plan) -> bytes:
     """A whole HTTP answer."""
     body = msgspec.json.encode(Envelope(IDENT, model, CREATED).whole(plan))
     return b"HTTP/1.1 200 OK\r\ncontent-type: %s\r\ncontent-length: %d\r\n\r\n%s" % (JSON, len(body), body)
 
 
 @lru_cache(maxsize=256)
-def encoded_stream(model: str, plan: answers.Plan, with_usage: bool) -> tuple[bytes, ...]:
+def encoded_stream(model: str, plan: Plan, with_usage: bool) -> tuple[bytes, ...]:
     """The HTTP answer of a stream, cut where its pace waits: before each token."""
     parts = [STREAM_HEAD + b"\r\n"]
-    for frame, tokens in Envelope(IDENT, model, CREATED).frames(plan, with_usage=with_usage):
+    for frame, weight in Envelope(IDENT, model, CREATED).frames(plan, with_usage=with_usage):
         event = _chunk(b"data: " + msgspec.json.encode(frame) + b"\n\n")
-        if tokens:
+        if weight.tokens:
             parts.append(event)
         else:
             parts[-1] += event

@@ -15,11 +15,25 @@ import msgspec
 
 GATHER_SECONDS = 0.02
 RUNNING, ENDED, ABORTED, REFUSED = "running", "ended", "aborted", "refused"
-COUNTERS = ("prompt_tokens", "completion_tokens", "cached_tokens", "reasoning_tokens", "chunks")
+COUNTERS = (
+    "prompt_tokens",
+    "completion_tokens",
+    "cached_tokens",
+    "cache_write_5m_tokens",
+    "cache_write_1h_tokens",
+    "input_audio_tokens",
+    "input_image_tokens",
+    "reasoning_tokens",
+    "output_audio_tokens",
+    "output_image_tokens",
+    "web_searches",
+    "images",
+    "chunks",
+)
 
 
 class Entry(msgspec.Struct):
-    """One attempt at one request. Prompt includes cached, completion includes reasoning, as OpenAI counts."""
+    """One attempt at one request. Prompt and completion are totals, as OpenAI counts; the rest are parts of them."""
 
     request_id: str
     attempt: int
@@ -27,7 +41,15 @@ class Entry(msgspec.Struct):
     prompt_tokens: int = 0
     completion_tokens: int = 0
     cached_tokens: int = 0
+    cache_write_5m_tokens: int = 0
+    cache_write_1h_tokens: int = 0
+    input_audio_tokens: int = 0
+    input_image_tokens: int = 0
     reasoning_tokens: int = 0
+    output_audio_tokens: int = 0
+    output_image_tokens: int = 0
+    web_searches: int = 0
+    images: int = 0
     chunks: int = 0
     state: str = RUNNING
     status: int = 200
@@ -40,7 +62,15 @@ class Charge(msgspec.Struct):
     prompt_tokens: int = 0
     completion_tokens: int = 0
     cached_tokens: int = 0
+    cache_write_5m_tokens: int = 0
+    cache_write_1h_tokens: int = 0
+    input_audio_tokens: int = 0
+    input_image_tokens: int = 0
     reasoning_tokens: int = 0
+    output_audio_tokens: int = 0
+    output_image_tokens: int = 0
+    web_searches: int = 0
+    images: int = 0
     chunks: int = 0
     state: str = RUNNING
     model: str = ""

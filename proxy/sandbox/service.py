@@ -6,20 +6,25 @@ import asyncio
 import secrets
 import time
 from collections import Counter
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 
 import msgspec
 
-from proxy.sandbox import answers, behaviour, failures, streams
+from proxy.sandbox import answers, behaviour, faces, failures, streams
 from proxy.sandbox.answers import Call, Envelope
 from proxy.sandbox.behaviour import Behaviour
 from proxy.sandbox.failures import JSON, Failure
 from proxy.sandbox.fast import FastAnswers
 from proxy.sandbox.ledger import ABORTED, ENDED, REFUSED, RUNNING, Entry, Ledger
+from proxy.sandbox.voices import Face, Job, OpenAIVoice, Refusal
 from proxy.sandbox.wire import Connection, Request
 
 BENT_USAGE = ("no-usage", "zero-usage", "negative-usage", "huge-usage", "usage-twice", "usage-each")
 COMPLETIONS = ("/v1/chat/completions", "/chat/completions")
+
+SHORT_503 = Behaviour("503", 0, 0)
+LASTING_500 = Behaviour("500", 0, 0)
+Failing = Callable[[Behaviour], Failure | None]
 
 encode = msgspec.json.Encoder().encode
 decode_call = msgspec.json.Decoder(Call).decode
@@ -37,6 +42,9 @@ class Sandbox:
         """Answer one request: at once, or by the work that is returned."""
         if request.method == "POST" and request.path in COMPLETIONS:
             return self.complete(request, connection)
+        face = faces.of(request.path) if request.method == "POST" else None
+        if face is not None:
+            return self.face(face, request, connection)
         self._send(connection, self._page(request))
         connection.finish()
         return None
@@ -58,16 +66,32 @@ class Sandbox:
         if self.fast is not None and self.fast.takes(asked):
             self.fast.answer(call, asked, connection)
             return None
-        return self._charged(request, call, asked, connection)
+        return self._charged(request, _job(call, asked), failures.failure, connection)
 
-    async def _charged(self, request: Request, call: Call, asked: Behaviour, connection: Connection) -> None:
-        """A completion with its entry in the ledger, whose state always ends."""
-        request_id = request.header(b"x-request-id") or "req_" + secrets.token_hex(12)
-        entry = self.ledger.open(request_id, call.model)
+    def face(self, face: Face, request: Request, connection: Connection) -> Awaitable[None] | None:
+        """A request in another wire format."""
         try:
-            failed = failures.failure(asked) or self._flaky(request, call, asked)
+            job = face.read(request)
+        except Refusal as refusal:
+            entry = self.ledger.open(_request_id(request), refusal.model)
+            entry.state, entry.status = REFUSED, refusal.failure.status
+            self.ledger.changed(entry)
+            job = refusal.failure
+        if isinstance(job, Failure):
+            self._send(connection, job)
+            connection.finish()
+            return None
+        return self._charged(request, job, face.failure, connection)
+
+    async def _charged(self, request: Request, job: Job, fail: Failing, connection: Connection) -> None:
+        """A completion with its entry in the ledger, whose state always ends."""
+        entry = self.ledger.open(_request_id(request), job.model)
+        try:
+            failed = fail(SHORT_503 if self._fails_once_more(request, job) else job.asked)
+            if failed is None and job.asked.kind == "midstream-error" and not job.stream:
+                failed = fail(LASTING_500)
             if failed is None:
-                await self._say(call, asked, connection, entry)
+                await self._say(job, connection, entry)
             else:
                 entry.state, entry.status = REFUSED, failed.status
                 self._send(connection, failed)
@@ -76,23 +100,17 @@ class Sandbox:
                 entry.state = ABORTED
             self.ledger.changed(entry)
 
-    async def _say(self, call: Call, asked: Behaviour, connection: Connection, entry: Entry) -> None:
+    async def _say(self, job: Job, connection: Connection, entry: Entry) -> None:
         """Answer the call, whole or in a stream, with the faults that come after its acceptance."""
+        asked = job.asked
         if asked.kind == "timeout":
             await asyncio.Event().wait()
         if asked.kind in ("slow", "fixed"):
             await asyncio.sleep(asked.first / 1000)
-        plan = answers.plan(call, asked)
-        ident = "chatcmpl-" + entry.request_id.removeprefix("req_")
-        usage = asked.kind if asked.kind in BENT_USAGE else ""
-        envelope = Envelope(ident, call.model, int(time.time()), usage)
-        head = b"x-request-id: %s\r\nopenai-processing-ms: 1\r\n" % entry.request_id.encode("latin-1", "replace")
-        answer = streams.Answer(plan, envelope, asked, connection, self.ledger, entry, head)
-        entry.prompt_tokens, entry.cached_tokens = plan.prompt, plan.cached
-        entry.reasoning_tokens = entry.completion_tokens = plan.n * plan.reasoning
-        self.ledger.changed(entry)
-        if call.stream:
-            await streams.send(answer, with_usage=call.wants_usage)
+        answer = streams.Answer(job.plan, job.voice(entry.request_id), asked, connection, self.ledger, entry)
+        answer.begin()
+        if job.stream:
+            await streams.send(answer)
         else:
             await self._whole(answer)
         if entry.state == RUNNING:
@@ -103,13 +121,8 @@ class Sandbox:
         asked, connection = answer.behaviour, answer.connection
         if asked.kind == "paced":
             await asyncio.sleep(asked.first * asked.second / 1000)
-        if asked.kind == "midstream-error":
-            answer.entry.state, answer.entry.status = REFUSED, 500
-            answer.entry.prompt_tokens = 0
-            self._send(connection, failures.failure(Behaviour("500", 0, 0)) or failures.flaky())
-            return
-        answer.entry.completion_tokens = answer.plan.completion
-        body = encode(answer.envelope.whole(answer.plan))
+        answer.charge_all()
+        body = answer.voice.whole(answer.plan)
         if asked.kind in ("malformed", "truncated"):
             body = body[: len(body) // 2]
         if asked.kind == "drop":
@@ -120,14 +133,15 @@ class Sandbox:
             await asyncio.sleep(0)
             connection.transport.abort()
             return
-        connection.send(200, body, JSON, answer.head)
+        connection.send(200, body, JSON, answer.voice.head)
 
-    def _flaky(self, request: Request, call: Call, asked: Behaviour) -> Failure | None:
-        if asked.kind != "flaky":
-            return None
-        who = f"{call.user or request.header(b'authorization')} {call.model}"
+    def _fails_once_more(self, request: Request, job: Job) -> bool:
+        """Whether a flaky model has not yet failed often enough for this user."""
+        if job.asked.kind != "flaky":
+            return False
+        who = f"{job.who or request.header(b'authorization')} {job.model}"
         self.failed[who] += 1
-        return failures.flaky() if self.failed[who] <= asked.first else None
+        return self.failed[who] <= job.asked.first
 
     def _page(self, request: Request) -> Failure:
         """Every path but completions, as a whole answer."""
@@ -163,3 +177,19 @@ class Sandbox:
 
     def _send(self, connection: Connection, failure: Failure) -> None:
         connection.send(failure.status, failure.body, failure.content_type, failure.headers)
+
+
+def _job(call: Call, asked: Behaviour) -> Job:
+    """A chat completion as OpenAI answers it."""
+
+    def voice(request_id: str) -> OpenAIVoice:
+        usage = asked.kind if asked.kind in BENT_USAGE else ""
+        ident = "chatcmpl-" + request_id.removeprefix("req_")
+        head = b"x-request-id: %s\r\nopenai-processing-ms: 1\r\n" % request_id.encode("latin-1", "replace")
+        return OpenAIVoice(Envelope(ident, call.model, int(time.time()), usage), head, call.wants_usage)
+
+    return Job(call.model, asked, answers.plan(call, asked), bool(call.stream), voice, call.user or "")
+
+
+def _request_id(request: Request) -> str:
+    return request.header(b"x-request-id") or "req_" + secrets.token_hex(12)

@@ -6,62 +6,79 @@ import asyncio
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-import msgspec
-
-from proxy.sandbox import answers
-from proxy.sandbox.answers import Envelope, Plan
 from proxy.sandbox.behaviour import Behaviour
 from proxy.sandbox.ledger import ABORTED, Entry, Ledger
+from proxy.sandbox.plans import Event, Plan
+from proxy.sandbox.voices import Voice
 from proxy.sandbox.wire import STREAM_HEAD, Connection
 
-DONE = b"data: [DONE]"
-GARBAGE = b'data: {"id":"chatcmpl-broken","choices":[{"delta":{"content":'
 CUTTING = ("drop", "truncated", "midstream-error")
 FRAMES_PER_TURN = 32
 SPLIT_PAUSE_SECONDS = 0.001
 
-encode = msgspec.json.Encoder().encode
-
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One answer under way: what to say, where, and the entry it is charged to."""
+    """One answer under way: what to say, in whose words, where, and the entry it is charged to."""
 
     plan: Plan
-    envelope: Envelope
+    voice: Voice
     behaviour: Behaviour
     connection: Connection
     ledger: Ledger
     entry: Entry
-    head: bytes
 
-    def charge(self, tokens: int) -> None:
-        """Count tokens as generated; 0 for a chunk without any."""
-        self.entry.completion_tokens += tokens
-        self.entry.chunks += 1
-        self.ledger.changed(self.entry)
+    def begin(self) -> None:
+        """Count what is used before the first token is sent."""
+        plan, entry = self.plan, self.entry
+        hidden = 0 if plan.thought else plan.n * plan.reasoning
+        entry.prompt_tokens, entry.cached_tokens = plan.prompt, plan.cached
+        entry.reasoning_tokens, entry.completion_tokens = hidden, hidden + plan.audio_out
+        entry.cache_write_1h_tokens = plan.written if plan.hour else 0
+        entry.cache_write_5m_tokens = plan.written - entry.cache_write_1h_tokens
+        entry.input_audio_tokens, entry.output_audio_tokens = plan.audio_in, plan.audio_out
+        entry.web_searches = plan.searches
+        self.ledger.changed(entry)
+
+    def charge(self, event: Event) -> None:
+        """Count the tokens of an event as generated."""
+        entry = self.entry
+        entry.completion_tokens += event.tokens
+        entry.reasoning_tokens += event.thought
+        if event.drawn:
+            entry.output_image_tokens += event.drawn
+            entry.images += 1
+        entry.chunks += 1
+        self.ledger.changed(entry)
+
+    def charge_all(self) -> None:
+        """Count the whole answer as generated."""
+        plan, entry = self.plan, self.entry
+        entry.completion_tokens = plan.completion
+        entry.reasoning_tokens = plan.n * plan.reasoning
+        entry.output_image_tokens, entry.images = plan.drawn, plan.images
 
 
-async def send(answer: Answer, *, with_usage: bool) -> None:
+async def send(answer: Answer) -> None:
     """Send the stream until its end, its fault, or the client's hang-up, charging each token before it is written."""
     connection, behaviour = answer.connection, answer.behaviour
-    connection.write(STREAM_HEAD + answer.head + b"\r\n")
+    connection.write(STREAM_HEAD + answer.voice.head + b"\r\n")
     pace = behaviour.second / 1000 if behaviour.kind == "paced" else 0.0
     due = connection.loop.time()
     content_sent = 0
-    for number, (frame, tokens) in enumerate(answer.envelope.frames(answer.plan, with_usage=with_usage)):
-        if behaviour.kind in CUTTING and tokens and content_sent >= behaviour.first:
+    for number, event in enumerate(answer.voice.events(answer.plan)):
+        if behaviour.kind in CUTTING and event.tokens and content_sent >= behaviour.first:
             break
-        if pace and tokens:
+        if pace and event.tokens:
             due += pace
             await asyncio.sleep(due - connection.loop.time())
         elif number % FRAMES_PER_TURN == 0:
             await asyncio.sleep(0)  # lets a hang-up be noticed within a stream that is sent at full speed
-        if behaviour.kind == "malformed" and content_sent == behaviour.first and tokens:
-            await _write_event(answer, GARBAGE)
-        answer.charge(tokens)
-        content_sent += tokens
-        await _write_event(answer, b"data: " + encode(frame))
+        if behaviour.kind == "malformed" and content_sent == behaviour.first and event.tokens:
+            await _write_event(answer, answer.voice.garbage())
+        answer.charge(event)
+        content_sent += event.tokens
+        await _write_event(answer, event.data)
     await _end(answer)
 
 
@@ -74,28 +91,29 @@ async def _end(answer: Answer) -> None:
             connection.transport.abort()
             return
         case "midstream-error":
-            body = answers.error("The server had an error while processing your request.", "server_error", None)
-            await _write_event(answer, b"data: " + encode(body))
+            await _write_event(answer, answer.voice.failing())
         case "truncated":
             pass
         case _:
-            await _write_event(answer, DONE)
+            await _write_event(answer, answer.voice.ending())
     connection.write(b"0\r\n\r\n")
 
 
 async def _write_event(answer: Answer, event: bytes) -> None:
-    connection = answer.connection
+    connection, newline = answer.connection, answer.voice.newline
+    if not event:
+        return
     match answer.behaviour.kind:
         case "crlf":
-            connection.write_chunk(event + b"\r\n\r\n")
+            connection.write_chunk(event.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n") + b"\r\n\r\n")
         case "comments":
             connection.write_chunk(b": keepalive\n\n" + event + b"\n:\n: SANDBOX PROCESSING\n\n")
         case "split":
-            for part in cut_characters(event + b"\n\n"):
+            for part in cut_characters(event + newline + newline):
                 connection.write_chunk(part)
                 await asyncio.sleep(SPLIT_PAUSE_SECONDS)
         case _:
-            connection.write_chunk(event + b"\n\n")
+            connection.write_chunk(event + newline + newline)
     await connection.drain()
 
 

@@ -51,10 +51,3 @@ def last_user_text(messages: list[dict[str, Any]]) -> str:
         if message.get("role") == "user":
             return text_of(message.get("content"))
     return ""
-
-
-def before_stop(text: str, stop: str | list[str] | None) -> str:
-    """The text up to the first stop sequence."""
-    sequences = [stop] if isinstance(stop, str) else (stop or [])
-    ends = [text.find(sequence) for sequence in sequences if sequence]
-    return text[: min((end for end in ends if end >= 0), default=len(text))]
