@@ -40,9 +40,10 @@ def install() -> None:
         installed.write_bytes(wanted.read_bytes())
 
 
-def run(script: str, *arguments: str) -> Any:
-    """Run a script of the folder; returns the JSON it printed."""
-    command = ["node", script, *arguments]
+def run(script: str, base_url: str, key: str, scenes: dict[str, Any]) -> dict[str, Any]:
+    """Run a script of the folder; returns what each of its cases came to, by scene."""
+    command = ["node", script, base_url, key, json.dumps(scenes)]
     done = subprocess.run(command, cwd=FOLDER, capture_output=True, text=True, check=False, timeout=SECONDS)
     assert done.returncode == 0, f"{command} ended with {done.returncode}:\n{done.stdout}\n{done.stderr}"
-    return json.loads(done.stdout)
+    told: dict[str, Any] = json.loads(done.stdout)
+    return told

@@ -15,6 +15,8 @@ from tests.proxy.town import Town, tenant_toml
 #: dialect → the base path of the sandbox's face that speaks it
 FACES = {"openai": "/v1", "anthropic": "/anthropic", "gemini": "/gemini"}
 KINDS = ("echo", "fixed", "tools", "reasoning", "cached", "json", "paced-100x10", "midstream-error-3", "timeout")
+#: Anthropic gives one answer and no probabilities: n is refused, logprobs are left out.
+ONE_ANSWER = {"anthropic"}
 #: A context window that 5 MB of text fit into.
 CONTEXT_WINDOW = 8_000_000
 PICO_PER_TOKEN = {name: int(Decimal(price) * 10**6) for name, price in PRICES.items()}

@@ -11,10 +11,7 @@ import pytest
 from openai.types.chat import ChatCompletion, ChatCompletionMessageFunctionToolCall
 
 from tests.clients.material import SAID, TOOL, Echo, megabytes, said, showing
-from tests.clients.shop import Shop
-
-#: Anthropic gives one answer and no probabilities: n is refused, logprobs are left out.
-ONE_ANSWER = {"anthropic"}
+from tests.clients.shop import ONE_ANSWER, Shop
 
 
 @pytest.fixture
