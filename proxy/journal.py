@@ -186,7 +186,7 @@ class Journal:
         try:
             await connection.fetch(BEAT, self.owner, socket.gethostname(), os.getpid())
             for leftover in self._spool.leftovers():
-                rows = [Settlement(*row[:10], tuple(row[10]), *row[11:]) for row in leftover.rows]
+                rows = [restored(row) for row in leftover.rows]
                 for start in range(0, len(rows), MOST_IN_BATCH):
                     await self._settle_batch(connection, rows[start : start + MOST_IN_BATCH])
                 leftover.remove()
@@ -362,6 +362,11 @@ async def _ended(tasks: list[asyncio.Task[None]]) -> None:
 def abandoned(opening: Opening) -> Settlement:
     """The end of a request that went nowhere: nothing was sent upstream, nothing is owed."""
     return Settlement(opening.id, opening.tenant_id, "voided", None, 0, 1, "", "", "client_gone", "", (0,) * 20)
+
+
+def restored(row: list[Any]) -> Settlement:
+    """A settlement as the spool gives it back: JSON knows no tuples."""
+    return Settlement(*[tuple(value) if isinstance(value, list) else value for value in row])
 
 
 def _columns(batch: list[Settlement]) -> tuple[list[Any], ...]:

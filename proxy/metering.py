@@ -160,6 +160,6 @@ class UsageMeter:
     def _timings(self, output_bytes: int) -> tuple[int, int, int, int]:
         """First byte and duration in ms, bytes written, and our own share of the duration in ms."""
         duration = time.monotonic() - self.started
-        first = int((self.first_byte_at - self.started) * 1000) if self.first_byte_at else 0
-        ours = max(0.0, duration - self.upstream_s)
-        return first, int(duration * 1000), output_bytes, int(ours * 1000)
+        first = self.first_byte_at - self.started if self.first_byte_at else 0.0
+        ours = max(0.0, (first or duration) - self.upstream_s)  # what follows a stream's first byte is the upstream's
+        return int(first * 1000), int(duration * 1000), output_bytes, int(ours * 1000)

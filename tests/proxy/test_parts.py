@@ -18,7 +18,7 @@ from proxy.dialects.shape import FailureMessage
 from proxy.directory import NO_RULES, ModelEntry, Route, Target
 from proxy.errors import excerpt, retry_after
 from proxy.headers import duration
-from proxy.journal import Settlement, abandoned
+from proxy.journal import Settlement, abandoned, restored
 from proxy.request_id import RequestIds, as_uuid
 from proxy.snapshot import build_spans
 from proxy.spool import Spool
@@ -123,7 +123,7 @@ def test_a_price_agreed_for_later_leaves_the_default_one_in_force_until_then() -
 
 def settlement(number: int) -> Settlement:
     counts = (number, *(0,) * 19)
-    return Settlement(f"{number:032x}", 1, "settled", "exact", number, 0, "u", "m", "", "stop", counts)
+    return Settlement(f"{number:032x}", 1, "settled", "exact", number, 0, "u", "m", "", "stop", counts, 7, "m-0613", 9)
 
 
 def test_the_spool_keeps_what_a_dead_process_wrote(tmp_path: Path) -> None:
@@ -133,8 +133,7 @@ def test_the_spool_keeps_what_a_dead_process_wrote(tmp_path: Path) -> None:
     assert spool._file is not None
     spool._file.close()  # the lock goes with the process
     (leftover,) = Spool(tmp_path, "next").leftovers()
-    rows = [Settlement._make([*row[:10], tuple(row[10])]) for row in leftover.rows]
-    assert rows == [settlement(1), settlement(2), settlement(3)]
+    assert [restored(row) for row in leftover.rows] == [settlement(1), settlement(2), settlement(3)]
     leftover.remove()
     assert list(tmp_path.iterdir()) == []
 
@@ -174,7 +173,7 @@ def test_an_abandoned_call_costs_nothing() -> None:
         id, tenant_id = "0" * 32, 7
 
     end = abandoned(Row())  # type: ignore[arg-type]
-    assert (end.state, end.basis, end.cost, len(end.counts), end.flags) == ("voided", None, 0, 18, 1)
+    assert (end.state, end.basis, end.cost, len(end.counts), end.flags) == ("voided", None, 0, 20, 1)
 
 
 # -- headers and errors
