@@ -3,15 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
 from billing import money
-from billing.pricing import PriceVersion, PricingProblem, ceiling
-from proxy import headers
+from billing.pricing import PriceVersion, PricingProblem, affordable_output, ceiling
+from proxy import capabilities, demands, headers
 from proxy.chat import ChatRequest
-from proxy.directory import Directory, KeyGrant, ModelEntry, Span
-from proxy.errors import Forbidden, GatewayError, NotFound, QuotaExhausted, RateLimited, Unavailable, excerpt
+from proxy.demands import Demands
+from proxy.directory import Directory, KeyGrant, LimitName, ModelEntry, Span
+from proxy.errors import (
+    BadRequest,
+    Forbidden,
+    GatewayError,
+    NotFound,
+    QuotaExhausted,
+    RateLimited,
+    Unavailable,
+    excerpt,
+)
 from proxy.journal import Journal, JournalAway, Opening, Refusal
 from proxy.metering import UsageMeter
 from proxy.rates import Exceeded, Limiter, Taken
@@ -21,18 +33,49 @@ SETTLE_GRACE_S = 60
 MOST_RATED_OUTPUT = 1024
 
 
-class Quote(NamedTuple):
-    """What a call would be: the model, its frozen price, the output limit sent upstream, and the ceiling to hold."""
+class Candidate(NamedTuple):
+    """A model that may answer: its frozen price, the output limit sent upstream, and what that can cost at most.
+
+    ``limited_by`` names the demand that lowered the output limit below what was asked for.
+    """
 
     entry: ModelEntry
     price: PriceVersion
-    span: Span
     output_limit: int
+    ceiling: int
+    limited_by: str = ""
+
+
+class Quote(NamedTuple):
+    """What a call would be: the models that may answer, the one asked for first, and what to hold for the dearest."""
+
+    candidates: tuple[Candidate, ...]
+    span: Span
     hold: int
     now: datetime
+    run_id: str = ""
+
+    def in_run(self, run_id: str, allowance_id: int | None) -> Quote:
+        """The same quote as a part of a run, held against the run's allowance, too, where it has one."""
+        if allowance_id is None:
+            return self._replace(run_id=run_id)
+        literal = self.span.literal[:-1] + ("," if len(self.span.literal) > 2 else "") + f"{allowance_id}}}"
+        remedy = "Raise x-run-budget, or start another run."
+        names = {**self.span.names, allowance_id: LimitName("run", f"budget of run {run_id}", None, remedy)}
+        return self._replace(span=replace(self.span, literal=literal, names=names), run_id=run_id)
+
+    def longest_s(self) -> int:
+        """How long the slowest route may take in all, in seconds."""
+        routes = (route for one in self.candidates for route in one.entry.routes)
+        return max((route.target.total_timeout_s for route in routes), default=1)
+
+    @property
+    def entry(self) -> ModelEntry:
+        """The model that was asked for."""
+        return self.candidates[0].entry
 
 
-def quote(chat: ChatRequest, grant: KeyGrant, directory: Directory) -> Quote:
+def quote(chat: ChatRequest, grant: KeyGrant, directory: Directory, demands: Demands = demands.NONE) -> Quote:
     """Decide on the resolved model, never on the text that was sent; raises the error to show."""
     entry = directory.catalog.find(chat.model)
     if entry is None:
@@ -44,22 +87,73 @@ def quote(chat: ChatRequest, grant: KeyGrant, directory: Directory) -> Quote:
     if grant.models is not None and entry.name not in grant.models:
         raise Forbidden(f"This API key may not use the model '{entry.name}'.", "model_not_allowed", param="model")
     now = datetime.now(UTC)
-    price = entry.price_at(now, grant.book_id)
-    if price is None:
-        raise Unavailable(503, f"The model '{entry.name}' has no price at the moment.", "price_unavailable")
     span = grant.span_at(now)
     if span is None:
         raise Unavailable(503, "Your limits cannot be checked at the moment. Try again.", "shutting_down")
-    limit = entry.max_output_tokens
-    if chat.output_limit is not None and chat.output_limit < limit:
-        limit = chat.output_limit
+    first = candidate(chat, entry, entry.price_at(now, grant.book_id), demands)
+    if not entry.fallbacks:
+        return Quote((first,), span, first.ceiling, now)
+    others = tuple(fallbacks(chat, entry, grant, directory, demands, now))
+    return Quote((first, *others), span, max(first.ceiling, *(other.ceiling for other in others), 0), now)
+
+
+def candidate(chat: ChatRequest, entry: ModelEntry, price: PriceVersion | None, demands: Demands) -> Candidate:
+    """What the call would be on one model; raises the error to show."""
+    if price is None:
+        raise Unavailable(503, f"The model '{entry.name}' has no price at the moment.", "price_unavailable")
+    capabilities.check(chat, entry, price)
+    limit, limited_by, given = entry.max_output_tokens, "", chat.output_limit
+    if given is not None and given < limit:
+        limit = given
+    bound = chat.input_bound(entry.context_window)
+    images = chat.images or capabilities.images_of(chat, entry)
+    if chat.operation == "embeddings":
+        limit = 0
+    if demands.max_cost is not None:
+        affordable = (
+            affordable_output(
+                most=demands.max_cost,
+                input_bound=bound,
+                price=price,
+                service_tier=chat.service_tier,
+                images=images,
+            )
+            // chat.choices
+        )
+        if affordable < min(limit, 1):
+            raise BadRequest(
+                f"This request could cost more than x-max-cost allows before its first word: its input alone can "
+                f"reach {bound} tokens. Shorten it or raise x-max-cost.",
+                "max_cost_too_low",
+                param="x-max-cost",
+            )
+        if affordable < limit:
+            limit, limited_by = affordable, "x-max-cost"
     try:
-        hold = ceiling(
-            input_bound=chat.input_bound(entry.context_window), output_bound=limit * chat.choices, price=price
+        most = ceiling(
+            input_bound=bound,
+            output_bound=limit * chat.choices,
+            price=price,
+            service_tier=chat.service_tier,
+            images=images,
         )
     except PricingProblem:
         raise QuotaExhausted("This request could cost more than any limit allows.", limit={}) from None
-    return Quote(entry, price, span, limit, hold, now)
+    return Candidate(entry, price, limit, most, limited_by)
+
+
+def fallbacks(
+    chat: ChatRequest, entry: ModelEntry, grant: KeyGrant, directory: Directory, demands: Demands, now: datetime
+) -> Iterator[Candidate]:
+    """The models to try after ``entry``: only what the key may use, has a price, and can do what was asked."""
+    for name in entry.fallbacks:
+        other = directory.catalog.find(name)
+        if other is None or other is entry or (grant.models is not None and other.name not in grant.models):
+            continue
+        try:
+            yield candidate(chat, other, other.price_at(now, grant.book_id), demands)
+        except GatewayError:
+            continue
 
 
 class Admission:
@@ -72,7 +166,8 @@ class Admission:
     async def admit(self, chat: ChatRequest, grant: KeyGrant, wanted: Quote, meter: UsageMeter, seconds: int) -> Taken:
         """Admit or raise RateLimited, QuotaExhausted or Unavailable. On return the meter must end in a settlement."""
         estimate = chat.input_estimate()
-        tokens = estimate + min(wanted.output_limit, MOST_RATED_OUTPUT) * chat.choices
+        first = wanted.candidates[0]
+        tokens = estimate + min(first.output_limit, MOST_RATED_OUTPUT) * chat.choices
         taken = await self._limiter.take(
             meter.request_id, grant.tenant_id, grant.rates, tokens=tokens, seconds=seconds + SETTLE_GRACE_S
         )
@@ -84,15 +179,18 @@ class Admission:
             grant.tenant_id,
             grant.project_id,
             grant.api_key_id,
-            wanted.entry.name,
+            first.entry.name,
             chat.model,
-            wanted.price.id,
+            first.price.id,
             chat.stream,
             wanted.now,
             wanted.now + timedelta(seconds=seconds + SETTLE_GRACE_S),
             wanted.hold,
-            min(estimate, wanted.entry.context_window),
+            min(estimate, first.entry.context_window),
             wanted.span.literal,
+            chat.operation,
+            wanted.run_id,
+            chat.size,
         )
         try:
             refusal = await self._journal.open(opening)

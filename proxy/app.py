@@ -7,19 +7,20 @@ import re
 from typing import Any
 from urllib.parse import unquote
 
-import orjson
-
-from proxy import listing
-from proxy.dialects.envelope import ENVELOPE, PLAIN, Surface
 from proxy.errors import BadRequest, GatewayError, Internal, MethodNotAllowed, NotFound
 from proxy.exchange import Exchange, HungUp, Receive, Send
 from proxy.gateway import Gateway
 from proxy.headers import JSON
+from proxy.inquiries import Inquiries
 from proxy.live import ClientGone
+from proxy.surfaces import ENVELOPES, PLAIN, SURFACES
+from proxy.surfaces.envelope import Envelope, wrapped
+from proxy.surfaces.shape import Surface
 
 logger = logging.getLogger(__name__)
 
-PREFIXES = ("/v1", "/api/v1", "/chat/completions", "/models", "/openai/")
+PREFIXES = ("/v1", "/api/v1", "/models", "/openai/", *SURFACES, "/messages/count_tokens", "/estimate")
+ENVELOPE = Envelope(PLAIN)
 
 _SLASHES = re.compile(r"//+")
 _AZURE = re.compile(r"/openai/(?:v1|deployments/[^/]+)(/.*)")
@@ -28,8 +29,9 @@ _AZURE = re.compile(r"/openai/(?:v1|deployments/[^/]+)(/.*)")
 class App:
     """Routes on the path alone, which clients write in many ways; never redirects."""
 
-    def __init__(self, gateway: Gateway, *, most_body: int) -> None:
+    def __init__(self, gateway: Gateway, inquiries: Inquiries, *, most_body: int) -> None:
         self._gateway = gateway
+        self._inquiries = inquiries
         self._most_body = most_body
 
     def takes(self, path: str) -> bool:
@@ -40,33 +42,36 @@ class App:
         """Serve one request."""
         request_id = self._gateway.new_id()
         exchange = Exchange(scope, receive, send, request_id=request_id, most_body=self._most_body)
-        surface: Surface = PLAIN
+        path, enveloped = normal(scope["path"])
+        surface = (ENVELOPES if enveloped else SURFACES).get(path)
+        shown = surface or (ENVELOPE if enveloped else PLAIN)
         try:
-            path, surface = normal(scope["path"])
-            await self._route(scope["method"], path, surface, exchange)
+            if surface is not None and scope["method"] == "POST":
+                await self._gateway.serve(exchange, surface)
+            else:
+                await self._route(scope["method"], path, shown, exchange)
         except GatewayError as error:
-            await self._refuse(exchange, surface, error)
+            await self._refuse(exchange, shown, error)
         except HungUp:
-            await self._refuse(exchange, surface, BadRequest("The body was broken off.", "invalid_request_body"))
+            await self._refuse(exchange, shown, BadRequest("The body was broken off.", "invalid_request_body"))
         except Exception:
             logger.exception("request req_%s failed", request_id)
-            await self._refuse(exchange, surface, Internal())
+            await self._refuse(exchange, shown, Internal())
 
     async def _route(self, method: str, path: str, surface: Surface, exchange: Exchange) -> None:
+        """Everything but a call: preflights, questions about models and calls, and what there is not."""
         if method == "OPTIONS":
             await self._preflight(exchange)
-        elif path == "/chat/completions":
-            if method != "POST":
-                raise MethodNotAllowed("POST")
-            await self._gateway.chat(exchange, surface)
-        elif path == "/models" or path.startswith("/models/"):
-            if method not in ("GET", "HEAD"):
-                raise MethodNotAllowed("GET")
-            grant = self._gateway.authenticate(exchange.key)
-            body = listing.of(self._gateway.directory.catalog, grant, path[len("/models/") :])
-            await exchange.respond(200, (JSON,), surface.answer(orjson.dumps(body)))
-        else:
+            return
+        if path in SURFACES:
+            raise MethodNotAllowed("POST")
+        inquiry = self._inquiries.find(path)
+        if inquiry is None:
             raise NotFound(f"Unknown request URL: {method} {path[:64]}.", None)
+        if method != inquiry.method and not (method == "HEAD" and inquiry.method == "GET"):
+            raise MethodNotAllowed(inquiry.method)
+        body = await inquiry.answer(exchange, path)
+        await exchange.respond(200, (JSON,), wrapped(body) if isinstance(surface, Envelope) else body)
 
     async def _preflight(self, exchange: Exchange) -> None:
         """CORS: any origin may call, with any header it asks for; the key is what admits."""
@@ -85,17 +90,17 @@ class App:
         await exchange.respond(error.status, (JSON, *error.headers), surface.error(error))
 
 
-def normal(path: str) -> tuple[str, Surface]:
-    """The path below ``/v1`` and the surface: doubled, missing and trailing parts are what clients do."""
+def normal(path: str) -> tuple[str, bool]:
+    """The path below ``/v1``, and whether answers go in the envelope: doubled and missing parts are what clients do."""
     if path == "/v1/chat/completions":
-        return "/chat/completions", PLAIN
+        return "/chat/completions", False
     path = _SLASHES.sub("/", unquote(path))
-    surface: Surface = PLAIN
-    if path == "/api/v1" or path.startswith("/api/v1/"):
-        path, surface = path[len("/api") :], ENVELOPE
+    enveloped = path == "/api/v1" or path.startswith("/api/v1/")
+    if enveloped:
+        path = path[len("/api") :]
     azure = _AZURE.fullmatch(path)
     if azure:
         path = azure[1]
     while path == "/v1" or path.startswith("/v1/"):
         path = path[len("/v1") :]
-    return path.rstrip("/") or "/", surface
+    return path.rstrip("/") or "/", enveloped

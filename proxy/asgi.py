@@ -26,6 +26,7 @@ from proxy.attempts import Attempts
 from proxy.directory import Directory
 from proxy.exchange import Receive, Send
 from proxy.gateway import Gateway, Options
+from proxy.inquiries import Inquiries
 from proxy.journal import AWAY, Connection, Journal
 from proxy.live import LiveStreams
 from proxy.rates import Limiter
@@ -96,7 +97,7 @@ class Application:
             directory=self._directory,
             limiter=self._limiter,
             journal=self._journal,
-            attempts=Attempts(self._clients),
+            attempts=Attempts(self._clients, self._journal),
             streams=self._streams,
             pepper=settings.KEY_PEPPER.encode(),
             options=Options(id_prefix=settings.ANSWER_ID_PREFIX, show_cost=settings.SHOW_COST),
@@ -108,7 +109,7 @@ class Application:
         self._refresher.start()
         await asyncio.wait_for(self._refresher.loaded.wait(), 30)
         self._upkeep = asyncio.create_task(self._keep_up(), name="upkeep")
-        self._app = App(gateway, most_body=settings.MOST_BODY_BYTES)
+        self._app = App(gateway, Inquiries(gateway), most_body=settings.MOST_BODY_BYTES)
         self._termination.begin = self._drain
         gc.collect()
         gc.freeze()  # what start-up made lives for ever: no collection needs to look at it again

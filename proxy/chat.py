@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
@@ -34,7 +34,12 @@ _LONE_SURROGATE = re.compile(
 
 @dataclass(slots=True)
 class ChatRequest:
-    """One request. ``body`` is what the client sent, checked; ``output_limit`` is None where the client gave none."""
+    """One request in OpenAI's words. ``body`` is what the client sent, checked and, from another surface, translated.
+
+    ``output_limit`` is None where the client gave none; ``size`` is in bytes; ``native`` is the body in the words of
+    the surface ``operation`` names, for an upstream that speaks them; ``images`` are those it may bring at most.
+    ``thoughts`` is signed reasoning of earlier turns by the id of the tool call it led to.
+    """
 
     model: str
     body: dict[str, Any]
@@ -44,6 +49,11 @@ class ChatRequest:
     output_limit: int | None
     linked_images: int
     size: int
+    operation: str = "chat"
+    native: dict[str, Any] | None = None
+    images: int = 0
+    service_tier: str = ""
+    thoughts: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
 
     def input_bound(self, context_window: int) -> int:
         """The most prompt tokens this can be: a byte-level BPE token is at least one byte, a linked image has a cap."""
@@ -56,7 +66,12 @@ class ChatRequest:
 
 def parse(raw: bytes) -> ChatRequest:
     """Bytes → request; raises BadRequest naming the parameter."""
-    body = parameters.check(decode(raw))
+    return request(decode(raw), size=len(raw))
+
+
+def request(given: dict[str, Any], *, size: int) -> ChatRequest:
+    """A decoded body → request; other surfaces come here with what they translated."""
+    body = parameters.check(given)
     images = _check_messages(body["messages"])
     stream = body.get("stream", False)
     options = body.get("stream_options")
@@ -75,7 +90,8 @@ def parse(raw: bytes) -> ChatRequest:
         choices=body.get("n", 1),
         output_limit=min(limits) if limits else None,
         linked_images=images,
-        size=len(raw),
+        size=size,
+        service_tier=body.get("service_tier", ""),
     )
 
 
@@ -173,8 +189,6 @@ def _check_parts(parts: list[Any], path: str) -> int:
                 "invalid_value",
                 f"{path}[{index}].type",
             )
-        if kind == "input_audio":
-            raise bad(f"Audio input {parameters.UNPRICED}.", "unsupported_parameter", f"{path}[{index}]")
         if PARTS[kind] not in part:
             name = f"{path}[{index}].{PARTS[kind]}"
             raise bad(f"Missing required parameter: '{name}'.", "missing_required_parameter", name)

@@ -10,6 +10,7 @@ from typing import Any
 
 from billing.pricing import PriceList, PriceVersion
 
+CHAT_ONLY = frozenset({"chat"})
 NO_RULES: Mapping[str, Any] = MappingProxyType({})
 
 
@@ -95,6 +96,7 @@ class Route:
     upstream_model: str
     priority: int
     weight: int
+    rules: Mapping[str, Any] = field(default_factory=lambda: NO_RULES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +111,8 @@ class ModelEntry:
     aliases: tuple[str, ...]
     routes: tuple[Route, ...]
     prices: Mapping[int | None, PriceList]
+    operations: frozenset[str] = CHAT_ONLY
+    fallbacks: tuple[str, ...] = ()
 
     def price_at(self, moment: datetime, book_id: int | None) -> PriceVersion | None:
         """The tenant's own price for this model where its book has one in force, else the default one, else None.

@@ -3,37 +3,44 @@
 from __future__ import annotations
 
 import asyncio
+import math
+import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
 from billing import money
 from portal import key_format
-from proxy import chat as chat_request
-from proxy import headers, relay
+from proxy import demands, headers, recollection, relay
 from proxy.admission import Admission, Quote, quote
-from proxy.attempts import Attempts, Opened
+from proxy.attempts import Attempts, Opened, Work
 from proxy.chat import ChatRequest
-from proxy.dialects.envelope import Surface
-from proxy.dialects.openai import usage_body
-from proxy.dialects.shape import AnswerStream, Asked
+from proxy.demands import Demands
+from proxy.dialects.shape import OPENAI, AnswerStream, Asked
 from proxy.directory import Directory, KeyGrant
 from proxy.errors import GatewayError, Unauthorized, Unavailable
 from proxy.exchange import Exchange
-from proxy.journal import Journal
+from proxy.journal import Journal, JournalAway
 from proxy.live import LiveStream, LiveStreams
 from proxy.metering import Outcome, UsageMeter
 from proxy.rates import Limiter, Taken
 from proxy.request_id import RequestIds
+from proxy.surfaces.shape import Surface
+
+if TYPE_CHECKING:
+    from proxy.thoughts import Thoughts
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What an installation decides: the prefix of answer ids, and whether answers show their cost."""
+    """What an installation decides: the prefix of answer ids, whether answers show their cost, where thoughts lie."""
 
     id_prefix: str = "chatcmpl-"
     show_cost: bool = True
+    thoughts: Thoughts | None = None
 
 
 @dataclass(slots=True)
@@ -48,6 +55,10 @@ class Call:
     meter: UsageMeter
     asked: Asked
     taken: Taken
+
+    def work(self) -> Work:
+        """What the attempts need of it."""
+        return Work(self.chat, self.quote, self.asked, self.meter)
 
 
 class Gateway:
@@ -73,6 +84,7 @@ class Gateway:
         self._attempts = attempts
         self._pepper = pepper
         self._options = options
+        self._thoughts = options.thoughts
 
     def new_id(self) -> str:
         """The id of a request, also of one that gets no further."""
@@ -91,24 +103,27 @@ class Gateway:
             raise Unauthorized
         return grant
 
-    async def chat(self, exchange: Exchange, surface: Surface) -> None:
-        """Serve one chat completion."""
+    async def serve(self, exchange: Exchange, surface: Surface) -> None:
+        """Serve one call."""
         grant = self.authenticate(exchange.key)
-        chat = chat_request.parse(await exchange.body())
-        wanted = quote(chat, grant, self.directory)
-        meter = UsageMeter(exchange.request_id, grant, wanted.price, self._journal, self._limiter)
-        asked = Asked(
-            self._options.id_prefix + exchange.request_id,
-            chat.model,
-            chat.include_usage,
-            wanted.entry.context_window,
-            chat.choices,
+        chat = surface.parse(await exchange.body())
+        wants = demands.read(exchange.headers)
+        wanted = quote(chat, grant, self.directory, wants)
+        meter = UsageMeter(exchange.request_id, grant, wanted.candidates[0].price, self._journal, self._limiter)
+        asked = self._asked(exchange, surface, chat, wanted)
+        longest = max(
+            (route.target.total_timeout_s for one in wanted.candidates for route in one.entry.routes), default=1
         )
-        seconds = max((route.target.total_timeout_s for route in wanted.entry.routes), default=1)
+        seconds = min(longest, wants.patience)
         meter.deadline = meter.started + seconds
-        taken = await self._admission.admit(chat, grant, wanted, meter, seconds)
+        meter.service_tier = chat.service_tier
+        if wants.run_budget is not None or wants.run_id:
+            wanted = await self._in_run(wanted, grant, wants)
+        taken = await self._admission.admit(chat, grant, wanted, meter, math.ceil(seconds))
         call = Call(exchange, surface, grant, chat, wanted, meter, asked, taken)
         try:
+            if self._thoughts is not None and recollection.needed(chat, wanted):
+                chat.thoughts = await self._thoughts.recall(grant.tenant_id, recollection.call_ids(chat))
             if chat.stream:
                 await self._stream(call)
             else:
@@ -121,28 +136,41 @@ class Gateway:
             if not meter.ended:  # cancelled, or a fault of ours
                 meter.void(500, "internal_error")
 
+    def _asked(self, exchange: Exchange, surface: Surface, chat: ChatRequest, wanted: Quote) -> Asked:
+        prefix = self._options.id_prefix if surface.id_prefix is None else surface.id_prefix
+        answer_id, created = prefix + exchange.request_id, int(time.time())
+        return Asked(
+            answer_id,
+            chat.model,
+            chat.include_usage,
+            wanted.entry.context_window,
+            chat.choices,
+            created,
+            None if surface.speaks == OPENAI else partial(surface.writer, chat, answer_id, created),
+        )
+
     async def _answer(self, call: Call) -> None:
         """A whole answer: settle, then send it."""
         meter = call.meter
-        answer = await self._attempts.answer(call.chat, call.quote, call.asked, meter)
+        answer = await self._attempts.answer(call.work())
+        meter.reported_model = answer.reported_model
+        meter.service_tier = answer.service_tier or meter.service_tier
         cost = meter.settle(
             Outcome(
                 answer.usage,
                 max(1, answer.text_size // 4),
                 finish_reason=answer.finish_reason,
                 usage_ignored=answer.usage_ignored,
+                output_bytes=answer.text_size,
             )
         )
-        if answer.usage is None:
-            answer.body["usage"] = usage_body(meter.usage)
-        if self._options.show_cost:
-            answer.body["cost"] = orjson.Fragment(cost_json(cost))
-        body = call.surface.answer(orjson.dumps(answer.body))
+        self._remember(call, answer.thoughts)
+        body = call.surface.answer(answer, meter.usage, self._extras(call, answer.finish_reason, cost))
         await call.exchange.respond(200, headers.of_answer(call.taken, meter), body)
 
     async def _stream(self, call: Call) -> None:
         """A stream: bytes as they come, then settlement, and only then the end marker."""
-        opened = await self._attempts.stream(call.chat, call.quote, call.asked, call.meter)
+        opened = await self._attempts.stream(call.work())
         translator, meter = opened.translator, call.meter
         try:
             live = self._live(call, opened)
@@ -160,13 +188,36 @@ class Gateway:
                 cost = self._settle_stream(translator, meter)
                 if watcher is not None:
                     watcher.cancel()
+            self._remember(call, translator.thoughts)
             await self._end_stream(call, live, translator, cost)
         finally:
             await opened.close()
 
+    def _remember(self, call: Call, thoughts: dict[str, list[dict[str, Any]]]) -> None:
+        if thoughts and self._thoughts is not None:
+            self._thoughts.remember(call.grant.tenant_id, thoughts)
+
+    def _extras(self, call: Call, finish_reason: str, cost: int) -> dict[str, Any]:
+        """What answers say beside the provider's words: their cost, and which demand of the caller's cut them short."""
+        extras: dict[str, Any] = {}
+        if self._options.show_cost:
+            extras["cost"] = orjson.Fragment(cost_json(cost))
+        if finish_reason == "length" and (limited := call.quote.candidates[0].limited_by):
+            extras["tollgate"] = {"limited_by": limited}
+        return extras
+
+    async def _in_run(self, wanted: Quote, grant: KeyGrant, wants: Demands) -> Quote:
+        """The quote with the run's own allowance among those it is held against."""
+        try:
+            run = await self._journal.ensure_run(grant.tenant_id, grant.api_key_id, wants.run_id, wants.run_budget)
+        except JournalAway:
+            message = "Your limits cannot be checked at the moment. Try again."
+            raise Unavailable(503, message, "shutting_down", retry_after_ms=2000) from None
+        return wanted.in_run(wants.run_id, None if run is None else run.allowance_id)
+
     def _live(self, call: Call, opened: Opened) -> LiveStream:
         target = opened.route.target
-        return LiveStream(
+        live = LiveStream(
             id=call.exchange.request_id + "00000000",
             tenant_id=call.grant.tenant_id,
             api_key_id=call.grant.api_key_id,
@@ -175,9 +226,13 @@ class Gateway:
             send=call.exchange.send,
             translator=opened.translator,
         )
+        live.keepalive = call.surface.keepalive
+        return live
 
     def _settle_stream(self, translator: AnswerStream, meter: UsageMeter) -> int:
         """Book a stream, complete or broken."""
+        meter.reported_model = translator.reported_model
+        meter.service_tier = translator.service_tier or meter.service_tier
         error = translator.failure
         if error is None and not translator.done and not translator.complete():
             error = Unavailable(502, "The stream was broken off.", "bad_gateway")
@@ -189,6 +244,7 @@ class Gateway:
                 error_code="" if error is None else error.code or "",
                 finish_reason=translator.finish_reason,
                 usage_ignored=translator.usage_ignored,
+                output_bytes=translator.said(),
             )
         )
 
@@ -197,9 +253,9 @@ class Gateway:
         if live.client_gone_at:
             return
         if translator.failure is not None:
-            tail = relay.error_event(translator.failure)
+            tail = call.surface.error_event(translator.failure)
         else:
-            tail = translator.tail(usage_body(call.meter.usage), cost_json(cost) if self._options.show_cost else None)
+            tail = translator.tail(call.meter.usage, self._extras(call, translator.finish_reason, cost))
         await call.exchange.send({"type": "http.response.body", "body": tail, "more_body": False})
 
 

@@ -40,6 +40,10 @@ def of_call(taken: Taken, meter: UsageMeter) -> Headers:
     ]
     if meter.upstream:
         told += ((b"x-tollgate-upstream", _latin(meter.upstream)), (b"x-tollgate-model", _latin(meter.upstream_model)))
+    if meter.reported_model and meter.reported_model != meter.upstream_model:
+        told.append((b"x-tollgate-reported-model", _latin(meter.reported_model)))
+    if meter.dropped:
+        told.append((b"x-tollgate-dropped", _latin(", ".join(meter.dropped))))
     if taken.requests_limit >= 0:
         told += (
             (b"x-ratelimit-limit-requests", b"%d" % taken.requests_limit),

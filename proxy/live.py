@@ -8,9 +8,9 @@ from typing import Any
 
 from proxy.dialects.shape import AnswerStream
 from proxy.errors import GatewayError, Unauthorized, Unavailable
+from proxy.sse import KEEPALIVE
 
 KEEPALIVE_S = 10.0
-KEEPALIVE = b": keepalive\n\n"
 TICK_S = 0.5
 MOST_DRAINING = 200
 DRAIN_S = 120.0
@@ -28,6 +28,7 @@ class LiveStream:
         "drain",
         "id",
         "idle_timeout_s",
+        "keepalive",
         "reason",
         "send",
         "sending_since",
@@ -57,6 +58,7 @@ class LiveStream:
         self.idle_timeout_s = idle_timeout_s
         self.send = send
         self.translator = translator
+        self.keepalive = KEEPALIVE
         self.task: asyncio.Task[Any] | None = asyncio.current_task()
         self.started = False
         self.client_gone_at = 0.0
@@ -163,6 +165,6 @@ class LiveStreams:
 
     async def _keep_alive(self, stream: LiveStream) -> None:
         since = stream.sending_since
-        await stream.send({"type": "http.response.body", "body": KEEPALIVE, "more_body": True})
+        await stream.send({"type": "http.response.body", "body": stream.keepalive, "more_body": True})
         if stream.sending_since == since:
             stream.sending_since = 0.0

@@ -1,126 +1,12 @@
-"""The table of chat-completion parameters: the type and range of each, and what becomes of it. One row each."""
+"""Parameters of chat completions, checked by their table; what a dialect cannot be told, sifted out. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from proxy.errors import BadRequest, excerpt
-
-
-@dataclass(frozen=True, slots=True)
-class Parameter:
-    """One parameter: ``kind`` names its check; ``least`` and ``most`` bound a number, or a length."""
-
-    name: str
-    kind: str
-    least: float | None = None
-    most: float | None = None
-    choices: tuple[str, ...] = ()
-    refuse: str = ""
-
-
-EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
-MOST_PARAMETERS = 200
-UNPRICED = "costs money that no price covers here, so it is not available"
-
-TABLE = (
-    Parameter("model", "string", 1, 200),
-    Parameter("messages", "array", 1, 20_000),
-    Parameter("stream", "boolean"),
-    Parameter("stream_options", "object"),
-    Parameter("temperature", "number", 0, 2),
-    Parameter("top_p", "number", 0, 1),
-    Parameter("n", "integer", 1, 128),
-    Parameter("max_tokens", "integer", 1, 10_000_000),
-    Parameter("max_completion_tokens", "integer", 1, 10_000_000),
-    Parameter("stop", "stop", most=4),
-    Parameter("frequency_penalty", "number", -2, 2),
-    Parameter("presence_penalty", "number", -2, 2),
-    Parameter("logprobs", "boolean"),
-    Parameter("top_logprobs", "integer", 0, 20),
-    Parameter("logit_bias", "bias"),
-    Parameter("response_format", "format"),
-    Parameter("seed", "integer", -(2**63), 2**63 - 1),
-    Parameter("tools", "array", 0, 1024),
-    Parameter("tool_choice", "string or object"),
-    Parameter("parallel_tool_calls", "boolean"),
-    Parameter("functions", "array", 0, 1024),
-    Parameter("function_call", "string or object"),
-    Parameter("reasoning_effort", "choice", choices=EFFORTS),
-    Parameter("reasoning", "object"),
-    Parameter("thinking", "object"),
-    Parameter("verbosity", "choice", choices=("low", "medium", "high")),
-    Parameter("top_k", "integer", 0, 1_000_000),
-    Parameter("min_p", "number", 0, 1),
-    Parameter("repetition_penalty", "number", 0, 10),
-    Parameter("user", "string", 0, 512),
-    Parameter("safety_identifier", "string", 0, 512),
-    Parameter("prompt_cache_key", "string", 0, 512),
-    Parameter("prompt_cache_options", "object"),
-    Parameter("prompt_cache_retention", "string", 0, 64),
-    Parameter("cache_control", "object"),
-    Parameter("safety_settings", "array", 0, 100),
-    Parameter("chat_template_kwargs", "object"),
-    Parameter("aspect_ratio", "string", 1, 20),
-    Parameter("image_size", "string", 1, 20),
-    Parameter("metadata", "metadata", most=16),
-    Parameter("store", "boolean"),
-    Parameter("service_tier", "choice", choices=("auto", "default")),
-    Parameter("modalities", "modalities"),
-    Parameter("prediction", "object"),
-    Parameter("audio", "object", refuse=UNPRICED),
-    Parameter("web_search_options", "object", refuse=UNPRICED),
-    Parameter("web_search", "object", refuse=UNPRICED),
-    Parameter("enable_search", "object", refuse=UNPRICED),
-    Parameter("search_parameters", "object", refuse=UNPRICED),
-    Parameter("plugins", "object", refuse=UNPRICED),
-    Parameter("mcp_servers", "object", refuse=UNPRICED),
-    Parameter("inference_geo", "object", refuse=UNPRICED),
-    Parameter("speed", "object", refuse=UNPRICED),
-    Parameter("best_of", "object", refuse=UNPRICED),
-)
-
-STEERING = frozenset(
-    {
-        "api_base",
-        "base_url",
-        "api_key",
-        "api_version",
-        "api_type",
-        "extra_headers",
-        "extra_body",
-        "extra_query",
-        "headers",
-        "custom_llm_provider",
-        "user_config",
-        "organization",
-        "project",
-        "fallbacks",
-        "mock_response",
-        "litellm_params",
-        "model_list",
-        "deployment_id",
-        "num_retries",
-        "timeout",
-        "caching",
-        "router_settings",
-        "azure_ad_token",
-        "vertex_project",
-        "vertex_credentials",
-        "aws_access_key_id",
-        "aws_secret_access_key",
-        "provider_options",
-        "models",
-        "route",
-        "provider",
-        "preset",
-        "transforms",
-    }
-)
-"""Names by which a client of some gateway, ours or one behind us, could choose its upstream, model or credential.
-Here nobody can."""
+from proxy.parameter_table import MOST_PARAMETERS, STEERING, TABLE, UNPRICED, Parameter
 
 
 def bad(message: str, code: str, param: str) -> BadRequest:
@@ -237,7 +123,7 @@ def _stop(row: Parameter, value: Any) -> Any:
 def _bias(row: Parameter, value: Any) -> Any:
     _object(row, value)
     for token, bias in value.items():
-        _number(Parameter(f"logit_bias.{excerpt(token)}", "number", -100, 100), bias)
+        _number(Parameter(f"logit_bias.{excerpt(token)}", "number", least=-100, most=100), bias)
     return value
 
 
@@ -275,8 +161,11 @@ def _metadata(row: Parameter, value: Any) -> Any:
 
 def _modalities(row: Parameter, value: Any) -> Any:
     _array(row, value)
-    if value != ["text"]:
-        raise bad(f"'modalities' other than text {UNPRICED}.", "unsupported_parameter", "modalities")
+    for index, kind in enumerate(value):
+        if kind == "audio":
+            raise bad(f"Audio output {UNPRICED}.", "unsupported_parameter", "modalities")
+        if kind not in ("text", "image"):
+            raise bad("Supported values are: 'text', 'image'.", "invalid_value", f"modalities[{index}]")
     return value
 
 
@@ -297,6 +186,22 @@ _CHECKS: dict[str, Callable[[Parameter, Any], Any]] = {
 }
 
 CHECKS = {row.name: (_CHECKS[row.kind], row) for row in TABLE}
+
+
+def sift(body: dict[str, Any], dialect: str) -> tuple[str, ...]:
+    """The parameters of a checked body that ``dialect`` (anthropic or gemini) has no way to be told, unknown ones too.
+
+    Raises BadRequest for one that must not be left out in silence.
+    """
+    dropped = []
+    for name in body:
+        known = CHECKS.get(name)
+        fate = "drop" if known is None else getattr(known[1], dialect)
+        if fate == "refuse":
+            raise bad(f"This model does not take '{name}'.", "unsupported_parameter", name)
+        if fate == "drop":
+            dropped.append(name)
+    return tuple(dropped)
 
 
 def check(body: dict[str, Any]) -> dict[str, Any]:

@@ -6,10 +6,8 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-import orjson
-
 from proxy.dialects.shape import AnswerStream
-from proxy.errors import GatewayError, Unavailable
+from proxy.errors import Unavailable
 from proxy.http_client import ClientProblem, Connection
 from proxy.live import LiveStream, LiveStreams
 
@@ -76,8 +74,3 @@ async def watch(receive: Receive, live: LiveStream, streams: LiveStreams) -> Non
     while (await receive())["type"] != "http.disconnect":
         pass
     streams.client_gone(live)
-
-
-def error_event(error: GatewayError) -> bytes:
-    """An error after the first byte: one event, and then the end without an end marker."""
-    return b"data: " + orjson.dumps(error.body()) + b"\n\n"

@@ -12,13 +12,15 @@ from typing import Any
 import msgspec
 
 from billing.pricing import PriceList, PriceVersion
-from proxy.directory import NO_RULES, Catalog, KeyGrant, LimitName, ModelEntry, Rates, Route, Span, Target
+from proxy import rules
+from proxy.directory import CHAT_ONLY, NO_RULES, Catalog, KeyGrant, LimitName, ModelEntry, Rates, Route, Span, Target
 
 Row = Mapping[str, Any]
 
 PRICE_COLUMNS = (
     "id, effective_from, effective_to, input, cache_read, cache_write_5m, cache_write_1h, input_audio, input_image, "
-    "output, reasoning, output_audio, output_image, per_request, per_web_search, per_image"
+    "output, reasoning, output_audio, output_image, per_request, per_web_search, per_image, "
+    "variant, above_tokens, service_tier, hours"
 )
 
 CATALOG_QUERIES = {
@@ -51,7 +53,7 @@ GRANT_QUERIES = {
         "FROM billing_allowance a LEFT JOIN billing_budget b ON b.id = a.budget_id "
         "LEFT JOIN billing_wallet w ON w.tenant_id = a.tenant_id "
         "WHERE ($1::bigint[] IS NULL OR a.tenant_id = ANY ($1)) AND (a.ends_at IS NULL OR a.ends_at > now()) "
-        "AND (b.id IS NULL OR b.is_active) ORDER BY a.tenant_id, a.id"
+        "AND (a.kind = 'wallet' OR b.is_active) ORDER BY a.tenant_id, a.id"
     ),
     "budgets": (
         "SELECT id, tenant_id, scope, scope_id FROM billing_budget "
@@ -60,6 +62,7 @@ GRANT_QUERIES = {
 }
 
 SCOPE_ORDER = ("api_key", "project", "tenant")
+AUTH = {"anthropic": "x-api-key", "gemini": "x-goog-api-key"}
 REMEDIES = {
     "budget": "Raise the budget under Limits in the dashboard, or wait for its next window.",
     "prepaid": "Top up the wallet.",
@@ -82,12 +85,14 @@ def build_catalog(
     targets = {
         row["id"]: _target(row, secrets.get(row["id"])) for row in tables["upstreams"] if row["id"] not in refused
     }
+    own_rules = {row["id"]: _json(row["rules"]) for row in tables["models"]}
     routes: dict[int, list[Route]] = defaultdict(list)
     for row in tables["routes"]:
-        if row["upstream_id"] in targets:
+        if row["upstream_id"] in targets and row["model_id"] in own_rules:
             target = targets[row["upstream_id"]]
+            merged = rules.merged(target.rules, own_rules[row["model_id"]])
             routes[row["model_id"]].append(
-                Route(row["id"], target, row["upstream_model"], row["priority"], row["weight"])
+                Route(row["id"], target, row["upstream_model"], row["priority"], row["weight"], merged)
             )
     aliases: dict[int, list[str]] = defaultdict(list)
     for row in tables["aliases"]:
@@ -104,15 +109,20 @@ def build_catalog(
             aliases=tuple(aliases[row["id"]]),
             routes=tuple(routes[row["id"]]),
             prices=MappingProxyType(prices.get(row["name"], {})),
+            operations=frozenset(own_rules[row["id"]].get("operations") or CHAT_ONLY),
+            fallbacks=tuple(row["fallbacks"]),
         )
     names = {alias: entry.name for entry in models.values() for alias in entry.aliases}
     return Catalog(MappingProxyType(models), MappingProxyType(names))
 
 
 def _target(row: Row, secret: str | None) -> Target:
+    own_rules = rules.merged(_json(row["rules"]))
     headers = [("content-type", "application/json"), ("accept", "application/json, text/event-stream")]
+    headers += [(name.lower(), str(value)) for name, value in own_rules.get("headers", {}).items()]
     if secret is not None:
-        headers.append(("authorization", f"Bearer {secret}"))
+        auth = own_rules.get("auth") or AUTH.get(row["dialect"], "bearer")
+        headers.append(("authorization", f"Bearer {secret}") if auth == "bearer" else (auth, secret))
     policy = row["disconnect_policy"]
     return Target(
         id=row["id"],
@@ -120,7 +130,7 @@ def _target(row: Row, secret: str | None) -> Target:
         dialect=row["dialect"],
         base_url=row["base_url"].rstrip("/"),
         headers=tuple(headers),
-        rules=_json(row["rules"]),
+        rules=own_rules,
         connect_timeout_s=row["connect_timeout_s"],
         first_byte_timeout_s=row["first_byte_timeout_s"],
         idle_timeout_s=row["idle_timeout_s"],
@@ -130,15 +140,17 @@ def _target(row: Row, secret: str | None) -> Target:
 
 
 def _price_lists(rows: Sequence[Row]) -> dict[str, dict[int | None, PriceList]]:
-    """Model → book → its versions by time; the default book is None."""
+    """Model → book → its versions by time, with their variants; the default book is None."""
     versions: dict[tuple[str, int | None], list[PriceVersion]] = defaultdict(list)
     columns = PRICE_COLUMNS.split(", ")
     for row in rows:
         book = None if row["tenant_id"] is None else row["book_id"]
-        versions[row["model"], book].append(PriceVersion(*(row[column] for column in columns)))
+        values = {column: row[column] for column in columns}
+        values["hours"] = tuple((start, end) for start, end in row["hours"])
+        versions[row["model"], book].append(PriceVersion(**values))
     lists: dict[str, dict[int | None, PriceList]] = defaultdict(dict)
     for (model, book), found in versions.items():
-        lists[model][book] = PriceList(tuple(found))
+        lists[model][book] = PriceList.of(found)
     return lists
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+KEEPALIVE = b": keepalive\n\n"
 MOST_PENDING = 16 * 1024 * 1024
 
 

@@ -15,7 +15,7 @@ from unfold.widgets import UnfoldAdminPasswordWidget
 from portal.admin.audited import AuditedAdmin
 from proxy import credentials, upstream_check, upstreams
 from proxy.addresses import AddressProblem, Unresolvable
-from proxy.dialects import DIALECTS
+from proxy.dialects import NAMES
 from proxy.models import Upstream
 from proxy.rules_form import check_rules
 
@@ -50,8 +50,8 @@ class UpstreamForm(forms.ModelForm):  # type: ignore[type-arg]
     def clean_dialect(self) -> str:
         """A dialect the gateway speaks."""
         name: str = self.cleaned_data["dialect"]
-        if name not in DIALECTS:
-            raise ValidationError(f"A dialect is one of {', '.join(sorted(DIALECTS))}.")
+        if name not in NAMES:
+            raise ValidationError(f"A dialect is one of {', '.join(sorted(NAMES))}.")
         return name
 
     def clean_base_url(self) -> str:

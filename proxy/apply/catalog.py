@@ -15,7 +15,7 @@ from proxy.addresses import AddressProblem, Unresolvable
 from proxy.apply.changes import Changes, assign
 from proxy.apply.document import ModelPart, PricePart, RoutePart, UpstreamPart
 from proxy.credentials import CredentialProblem
-from proxy.dialects import DIALECTS
+from proxy.dialects import NAMES
 from proxy.models import Model, ModelAlias, Route, Upstream
 
 
@@ -151,8 +151,8 @@ def _shown(name: str, number: int | None) -> str:
 def _dialect(part: UpstreamPart, title: str, changes: Changes) -> dict[str, str]:
     if part.dialect is None:
         return {}
-    if part.dialect not in DIALECTS:
-        raise changes.problem(title, "dialect", f"must be one of {', '.join(sorted(DIALECTS))}")
+    if part.dialect not in NAMES:
+        raise changes.problem(title, "dialect", f"must be one of {', '.join(sorted(NAMES))}")
     return {"dialect": part.dialect}
 
 

@@ -1,8 +1,22 @@
-"""The wire formats of upstreams, by name: one pure file each."""
+"""The wire formats of upstreams, by operation and name: one pure file each."""
 
 from __future__ import annotations
 
+from proxy.dialects.gemini import Gemini
 from proxy.dialects.openai import OpenAI
 from proxy.dialects.shape import Dialect
 
-DIALECTS: dict[str, Dialect] = {"openai": OpenAI()}
+DIALECTS: dict[tuple[str, str], Dialect] = {
+    ("chat", "openai"): OpenAI(),
+    ("chat", "gemini"): Gemini(),
+}
+
+NAMES = frozenset(name for _, name in DIALECTS)
+
+
+def find(operation: str, name: str) -> Dialect | None:
+    """The dialect of an upstream for an operation; what only some speak natively is chat to the others."""
+    found = DIALECTS.get((operation, name))
+    if found is None and operation in ("messages", "responses"):
+        found = DIALECTS.get(("chat", name))
+    return found

@@ -9,9 +9,11 @@ from typing import Any
 import orjson
 import pytest
 
-from billing.meters import Usage
+from billing.meters import NOTHING, Usage
 from proxy import chat
-from proxy.dialects.openai import OpenAI, OpenAIStream, bounded
+from proxy.dialects.failures import bounded
+from proxy.dialects.openai import OpenAI
+from proxy.dialects.openai_stream import OpenAIStream
 from proxy.dialects.shape import Asked, MalformedAnswer
 from proxy.errors import GatewayError
 
@@ -102,6 +104,7 @@ STREAMS: dict[str, bytes] = {
         for c in [*TALK, STOP, USAGE_CHUNK]
     )
     + DONE,
+    "lines of no meaning": b"".join(b"data: ping\n\n" + event(c) for c in [*TALK, STOP, USAGE_CHUNK]) + DONE,
     "another model name midway": b"".join(map(event, TALK[:3]))
     + b"".join(map(event, [{**c, "model": "theirs-2", "id": "chatcmpl-2"} for c in [*TALK[3:], STOP, USAGE_CHUNK]]))
     + DONE,
@@ -115,7 +118,7 @@ BROKEN: dict[str, bytes] = {
     "error text": b"".join(map(event, TALK)) + event({"error": "no more"}),
     "error finish": b"".join(map(event, TALK)) + event(chunk({}, "error")),
     "garbage": b"".join(map(event, TALK)) + b"data: {garbage\n\n" + event(STOP) + DONE,
-    "no object": b"".join(map(event, TALK)) + b"data: 7\n\n" + event(STOP) + DONE,
+    "garbage without end": b"".join(map(event, TALK)) + b"data: 7\n\n" * 17 + event(STOP) + DONE,
     "a choice that is none": b"".join(map(event, TALK)) + event({**STOP, "choices": [7]}) + DONE,
 }
 
@@ -199,14 +202,14 @@ def test_it_never_ends_a_broken_stream_well(name: str) -> None:
 
 def test_it_strips_the_usage_chunk_unless_it_was_asked_for() -> None:
     plain, told = Read([STREAMS["plain"]], ASKED), Read([STREAMS["plain"]])
-    assert plain.stream.tail({}, b'{"amount":1}') == DONE
+    assert plain.stream.tail(NOTHING, {"cost": {"amount": 1}}) == DONE
     assert plain.events == told.events
-    tail = told.stream.tail({}, b'{"amount":0.5,"currency":"USD"}')
+    tail = told.stream.tail(NOTHING, {"cost": {"amount": 0.5, "currency": "USD"}})
     assert tail.endswith(b"\n\n" + DONE)
     last = orjson.loads(tail.removesuffix(DONE).removeprefix(b"data: "))
     assert (last["choices"], last["usage"], last["cost"]["amount"]) == ([], USAGE, 0.5)
     assert (last["id"], last["model"]) == (OURS, "ours/model@2026")
-    assert b"cost" not in told.stream.tail({}, None)
+    assert b"cost" not in told.stream.tail(NOTHING, {})
 
 
 @pytest.mark.parametrize(
@@ -335,8 +338,8 @@ def test_it_finds_an_error_in_a_success(error: Any) -> None:
         (b"", "", ""),
         (b"7", "", ""),
         (b"[]", "", ""),
-        (b'{"error":{"message":["m"]}}', "", ""),
-        (b'{"detail":[{"msg":"m"}]}', "", ""),
+        (b'{"error":{"message":["m"]}}', '["m"]', ""),
+        (b'{"detail":[{"msg":"m"}]}', '[{"msg":"m"}]', ""),
     ],
 )
 def test_it_reads_failures_of_every_shape(raw: bytes, message: str, code: str) -> None:

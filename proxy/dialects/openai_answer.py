@@ -1,0 +1,101 @@
+"""A whole answer of an OpenAI-compatible upstream, and the parts it shares with its streams."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+
+from billing import meters
+from billing.meters import Usage
+from proxy.dialects import failures
+from proxy.dialects.shape import Answer, Asked, MalformedAnswer
+
+FINISH_REASONS = frozenset({"stop", "length", "tool_calls", "content_filter", "function_call"})
+ODD_REASONS = {
+    "max_tokens": "length",
+    "model_length": "length",
+    "tool_use": "tool_calls",
+    "tool_call": "tool_calls",
+    "safety": "content_filter",
+    "content-filter": "content_filter",
+    "sensitive": "content_filter",
+}
+
+
+def read(raw: bytes, asked: Asked) -> Answer:
+    """The upstream's answer under our id and the model name that was asked for."""
+    try:
+        body = orjson.loads(raw)
+    except ValueError:
+        raise MalformedAnswer("not JSON") from None
+    if type(body) is not dict:
+        raise MalformedAnswer("not an object")
+    if body.get("error"):
+        raise failures.embedded(body)
+    choices = body.get("choices")
+    if type(choices) is not list or not choices:
+        raise MalformedAnswer("no choices")
+    finish, size = "", 0
+    for index, choice in enumerate(choices):
+        if type(choice) is not dict or type(choice.get("message")) is not dict:
+            raise MalformedAnswer("a choice without a message")
+        choice.setdefault("index", index)
+        message = repaired_message(choice["message"])
+        if choice.get("finish_reason") == "error":
+            raise failures.embedded({"error": choice.get("error") or "the answer broke off"})
+        choice["finish_reason"] = finish = finish_reason(choice.get("finish_reason"))
+        size += message_size(message)
+    usage, ignored = read_usage(body.get("usage"), asked.context_window)
+    reported, tier = body.get("model"), body.get("service_tier")
+    body["id"] = asked.answer_id
+    body["object"] = "chat.completion"
+    body["model"] = asked.model
+    if type(body.get("created")) is not int:
+        body["created"] = asked.created
+    return Answer(
+        body,
+        usage,
+        ignored,
+        finish,
+        size,
+        reported_model=reported if type(reported) is str else "",
+        service_tier=tier if type(tier) is str else "",
+    )
+
+
+def repaired_message(message: dict[str, Any]) -> dict[str, Any]:
+    """A message or delta whose reasoning has the name that most clients read."""
+    reasoning = message.get("reasoning")
+    if type(reasoning) is str and message.get("reasoning_content") is None:
+        message["reasoning_content"] = reasoning
+    return message
+
+
+def read_usage(usage: object, context_window: int) -> tuple[Usage | None, bool]:
+    """The token classes, or None and whether counts were there that cannot be true."""
+    if type(usage) is not dict:
+        return None, False
+    try:
+        return meters.from_openai(usage, context_window=context_window), False
+    except meters.UsageProblem:
+        given = [usage.get("prompt_tokens"), usage.get("completion_tokens")]
+        return None, any(value not in (None, 0) for value in given)
+
+
+def finish_reason(reason: object) -> str:
+    """A reason OpenAI's clients know; others mean that it stopped."""
+    if type(reason) is not str:
+        return "stop"
+    return reason if reason in FINISH_REASONS else ODD_REASONS.get(reason.lower(), "stop")
+
+
+def message_size(message: dict[str, Any]) -> int:
+    """UTF-8 bytes of what a message or delta says, its reasoning and the arguments of its tool calls included."""
+    size = 0
+    for name in ("content", "refusal", "reasoning_content" if "reasoning_content" in message else "reasoning"):
+        text = message.get(name)
+        if type(text) is str:
+            size += len(text.encode())
+    calls = message.get("tool_calls")
+    return size + len(orjson.dumps(calls)) if calls else size

@@ -1,0 +1,280 @@
+"""A stream of OpenAI chunks on its way to the client: blocks of plain chunks pass as bytes, the rest is parsed."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+
+from billing import meters
+from billing.meters import Usage
+from proxy.dialects import failures
+from proxy.dialects.chunks import DONE, MOST_GARBAGE
+from proxy.dialects.openai_answer import finish_reason, message_size, read_usage, repaired_message
+from proxy.dialects.shape import Asked
+from proxy.errors import GatewayError, Unavailable
+from proxy.sse import EventDecoder, TooLong
+
+MOST_BUFFERED = 64 * 1024
+
+_PLAIN_BLOCK = re.compile(rb"(?:data: \{[^\r\n]+\}\n\n)+")
+_SPECIAL = re.compile(rb'"usage":\s*[^n\s]|"finish_reason":\s*[^n\s]|"error":|"tool_calls":\s*\[|"reasoning":\s*"')
+
+
+class OpenAIStream:
+    """One stream. Blocks of plain content chunks pass as they are but for id and model; anything else is parsed."""
+
+    __slots__ = (
+        "_asked",
+        "_buffer",
+        "_bytes",
+        "_decoder",
+        "_events",
+        "_finished",
+        "_garbage",
+        "_ours",
+        "_overhead",
+        "_raw_usage",
+        "_theirs",
+        "_told",
+        "_tools",
+        "done",
+        "failure",
+        "finish_reason",
+        "reported_model",
+        "service_tier",
+        "thoughts",
+        "usage",
+        "usage_ignored",
+    )
+
+    def __init__(self, asked: Asked) -> None:
+        self.usage: Usage | None = None
+        self.usage_ignored = False
+        self.finish_reason = ""
+        self.failure: GatewayError | None = None
+        self.done = False
+        self.reported_model = ""
+        self.service_tier = ""
+        self.thoughts: dict[str, list[dict[str, Any]]] = {}
+        self._asked = asked
+        self._decoder = EventDecoder()
+        self._buffer = b""
+        self._raw_usage: dict[str, Any] | None = None
+        self._theirs: tuple[bytes, bytes] | None = None
+        self._ours = (_member("id", asked.answer_id), _member("model", asked.model))
+        self._told: dict[str, Any] = {}
+        self._finished: set[int] = set()
+        self._tools: dict[int, ToolIndexes] = {}
+        self._garbage = 0
+        self._events = 0
+        self._bytes = 0
+        self._overhead = 0
+
+    def feed(self, chunk: bytes) -> bytes:
+        """See AnswerStream."""
+        if self.done or self.failure is not None:
+            return b""
+        if self._buffer:
+            chunk = self._buffer + chunk
+            self._buffer = b""
+        if self._theirs is not None and not self._decoder.pending:
+            end = chunk.rfind(b"\n\n") + 2
+            if end == 1 and b"\r" not in chunk and len(chunk) < MOST_BUFFERED:
+                self._buffer = chunk
+                return b""
+            plain = self._pass(chunk if end == len(chunk) else chunk[:end])
+            if plain is not None:
+                self._buffer = chunk[end:]
+                return plain
+        return self._translate(chunk)
+
+    def close(self) -> bytes:
+        """See AnswerStream."""
+        rest, self._buffer = self._buffer, b""
+        out = self._translate(rest) if rest and not self.done and self.failure is None else b""
+        if not self.done and self.failure is None:
+            out += self._events_out(self._decoder.flush())
+        if self.failure is None and not self.done and not self.complete():
+            self.failure = Unavailable(502, "The upstream ended its stream too soon.", "bad_gateway")
+        return out
+
+    def delivered(self) -> int:
+        """At least one token a chunk; more where chunks are long: four bytes each, beyond what every chunk repeats."""
+        if not self._events:
+            return 0
+        return max(self._events, (self._bytes - self._events * self._overhead) // 4)
+
+    def said(self) -> int:
+        """See AnswerStream."""
+        return max(0, self._bytes - self._events * self._overhead)
+
+    def complete(self) -> bool:
+        """See AnswerStream."""
+        return len(self._finished) >= self._asked.choices
+
+    def tail(self, usage: Usage, extras: Mapping[str, Any]) -> bytes:
+        """See AnswerStream."""
+        if not self._asked.include_usage:
+            return DONE
+        chunk = {**self._told, "choices": [], "usage": self._raw_usage or meters.as_openai(usage), **extras}
+        return b"data: " + orjson.dumps(chunk) + b"\n\n" + DONE
+
+    def _pass(self, block: bytes) -> bytes | None:
+        """A block of nothing but plain content chunks, renamed; None where any of it needs parsing."""
+        events = block.count(b'"delta":{')
+        if (
+            events == 0
+            or events != block.count(b"\n\n")
+            or _SPECIAL.search(block) is not None
+            or _PLAIN_BLOCK.fullmatch(block) is None
+        ):
+            return None
+        theirs, ours = self._theirs, self._ours
+        if theirs is None or block.count(theirs[0]) != events or block.count(theirs[1]) != events:
+            return None
+        self._events += events
+        self._bytes += len(block)
+        # A quote inside a JSON text is always escaped, so these members can only be the chunk's own.
+        return block.replace(theirs[0], ours[0]).replace(theirs[1], ours[1])
+
+    def _translate(self, chunk: bytes) -> bytes:
+        try:
+            return self._events_out(self._decoder.feed(chunk))
+        except TooLong:
+            self.failure = Unavailable(502, "The upstream sent an event that is too long.", "bad_gateway")
+            return b""
+
+    def _events_out(self, events: list[bytes]) -> bytes:
+        out = []
+        for data in events:
+            if self.done or self.failure is not None:
+                break
+            if data.strip() == b"[DONE]":
+                self.done = True
+                break
+            out.append(self._event(data))
+        return b"".join(out)
+
+    def _event(self, data: bytes) -> bytes:
+        """One event, parsed, taken note of and written anew; nothing for one that only brings usage."""
+        try:
+            chunk = orjson.loads(data)
+        except ValueError:
+            chunk = None
+        if type(chunk) is not dict:
+            self._garbage += 1
+            if self._garbage > MOST_GARBAGE or data.lstrip().startswith(b"{"):  # a part of the answer is lost
+                self.failure = Unavailable(502, "The upstream sent something that is no chunk.", "bad_gateway")
+            return b""
+        if chunk.get("error"):
+            self.failure = failures.embedded(chunk)
+            return b""
+        if chunk.get("usage") is not None:
+            self._note_usage(chunk.pop("usage"))
+        choices = chunk.get("choices")
+        if type(choices) is not list or not choices:
+            return b""
+        return self._content(chunk, choices, data)
+
+    def _content(self, chunk: dict[str, Any], choices: list[Any], data: bytes) -> bytes:
+        """A chunk with choices: our id and model, a delta in each, a finish reason OpenAI knows."""
+        size = 0
+        for place, choice in enumerate(choices):
+            if type(choice) is not dict or choice.get("finish_reason") == "error":
+                self.failure = Unavailable(502, "The upstream failed in the middle of its answer.", "bad_gateway")
+                return b""
+            size += self._choice(choice, place)
+        if self._theirs is None:
+            self._learn(chunk, data, size)
+        tier = chunk.get("service_tier")
+        if type(tier) is str:
+            self.service_tier = tier
+        chunk["id"], chunk["object"], chunk["model"] = self._asked.answer_id, "chat.completion.chunk", self._asked.model
+        if type(chunk.get("created")) is not int:
+            chunk["created"] = self._asked.created
+        if not self._told:
+            self._told = {name: value for name, value in chunk.items() if name != "choices"}
+        if size:
+            self._events += 1
+            self._bytes += self._overhead + size
+        return b"data: " + orjson.dumps(chunk) + b"\n\n"
+
+    def _choice(self, choice: dict[str, Any], place: int) -> int:
+        """One choice made whole; returns how many bytes the model said in it."""
+        delta, index, reason = choice.get("delta"), choice.get("index"), choice.get("finish_reason")
+        if type(delta) is not dict:
+            choice["delta"] = delta = {}
+        if type(index) is not int:
+            choice["index"] = index = place
+        if delta.get("tool_calls"):
+            self._tools.setdefault(index, ToolIndexes()).repair(delta)
+        if reason:
+            choice["finish_reason"] = self.finish_reason = finish_reason(reason)
+            self._finished.add(index)
+        else:
+            choice["finish_reason"] = None
+        return message_size(repaired_message(delta))
+
+    def _learn(self, chunk: dict[str, Any], data: bytes, size: int) -> None:
+        """How the upstream writes its id and model in every chunk, so that later blocks need no parsing."""
+        self._overhead = len(data) + 8 - size
+        theirs = chunk.get("id"), chunk.get("model")
+        if type(theirs[1]) is str:
+            self.reported_model = theirs[1]
+        if type(theirs[0]) is str and type(theirs[1]) is str:
+            members = _member("id", theirs[0]), _member("model", theirs[1])
+            if data.count(members[0]) == 1 and data.count(members[1]) == 1:
+                self._theirs = members
+
+    def _note_usage(self, usage: object) -> None:
+        """Usage is cumulative: the last that can be true wins."""
+        read, ignored = read_usage(usage, self._asked.context_window)
+        if read is not None:
+            self.usage = read
+            self._raw_usage = usage if type(usage) is dict else None
+            self.usage_ignored = False
+        elif self.usage is None:
+            self.usage_ignored = self.usage_ignored or ignored
+
+
+class ToolIndexes:
+    """Tool calls of one choice, numbered by their ids where the upstream numbers none, or all of them zero."""
+
+    __slots__ = ("_by_id", "_current", "_odd")
+
+    def __init__(self) -> None:
+        self._by_id: dict[str, int] = {}
+        self._current = 0
+        self._odd = False
+
+    def repair(self, delta: dict[str, Any]) -> None:
+        """Give every call of a delta the index that is its own."""
+        calls = [call for call in delta["tool_calls"] if type(call) is dict]
+        for call in calls:
+            call["index"] = self._index(call.get("id"), call.get("index"))
+        delta["tool_calls"] = calls
+
+    def _index(self, ident: object, given: object) -> int:
+        if type(ident) is str and ident:
+            if ident not in self._by_id:
+                self._by_id[ident] = self._free(given)
+            self._current = self._by_id[ident]
+        elif type(given) is int and not self._odd:
+            return given
+        return self._current
+
+    def _free(self, given: object) -> int:
+        """The index of a new call: the given one, unless there is none or it is another's."""
+        taken = set(self._by_id.values())
+        if type(given) is int and given not in taken:
+            return given
+        self._odd = True
+        return max(taken, default=-1) + 1
+
+
+def _member(name: str, value: str) -> bytes:
+    """A member as compact JSON writes it."""
+    return orjson.dumps({name: value})[1:-1]

@@ -1,0 +1,28 @@
+"""When signed reasoning must be looked up, because the client did not send it back with its tool calls. Pure."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from proxy.admission import Quote
+from proxy.chat import ChatRequest
+
+SIGNING = frozenset({"anthropic", "gemini"})
+
+
+def needed(chat: ChatRequest, quote: Quote) -> bool:
+    """Whether the last turns hold tool calls without their reasoning, for an upstream that may want it back."""
+    if "tools" not in chat.body or chat.native is not None:
+        return False
+    signs = any(route.target.dialect in SIGNING for one in quote.candidates for route in one.entry.routes)
+    return signs and bool(call_ids(chat))
+
+
+def call_ids(chat: ChatRequest) -> list[str]:
+    """The ids of tool calls whose message brings no reasoning of its own."""
+    found: list[str] = []
+    for message in chat.body["messages"]:
+        calls: Any = message.get("tool_calls")
+        if calls and not message.get("reasoning_details"):
+            found += [call["id"] for call in calls if type(call.get("id")) is str]
+    return found

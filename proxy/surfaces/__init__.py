@@ -1,0 +1,13 @@
+"""The ways to speak to the gateway, by path below ``/v1``: one pure file each."""
+
+from __future__ import annotations
+
+from proxy import chat
+from proxy.surfaces.envelope import Envelope
+from proxy.surfaces.plain import Plain
+from proxy.surfaces.shape import Surface
+
+PLAIN: Surface = Plain(chat.parse)
+
+SURFACES: dict[str, Surface] = {"/chat/completions": PLAIN}
+ENVELOPES: dict[str, Surface] = {path: Envelope(surface) for path, surface in SURFACES.items()}
