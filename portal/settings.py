@@ -22,6 +22,7 @@ HTTPS = environment.flag("TOLLGATE_HTTPS")
 ALLOW_PRIVATE_UPSTREAMS = environment.flag("TOLLGATE_ALLOW_PRIVATE_UPSTREAMS")
 GATEWAY_PROCESSES = environment.integer("TOLLGATE_WORKERS", 1, least=1, most=256)
 MOST_BODY_BYTES = environment.integer("TOLLGATE_MAX_BODY_MB", 50, least=1, most=1024) * 1024 * 1024
+BODY_SECONDS = environment.integer("TOLLGATE_BODY_S", 60, least=1, most=3600)
 ANSWER_ID_PREFIX = environment.variable("TOLLGATE_ID_PREFIX", "chatcmpl-")
 SHOW_COST = environment.flag("TOLLGATE_SHOW_COST", default=True)
 SELLER = {
