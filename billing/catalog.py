@@ -13,7 +13,7 @@ from billing import price_conditions
 from billing.meters import SURCHARGES, TOKEN_CLASSES
 from billing.models import Price, PriceBook
 from billing.price_conditions import ConditionProblem, Conditions
-from billing.pricing import PriceList, PriceVersion, PricingProblem, Window, with_inherited
+from billing.pricing import PriceList, PriceVersion, PricingProblem, Window, frozen, with_inherited
 
 MOST_PRICE = 10**12
 """One million USD per 1M tokens: anything above is a typing error."""
@@ -22,6 +22,8 @@ FURTHEST_AHEAD = timedelta(days=366)
 LAST_MOMENT = timedelta(minutes=1)
 """A price that is about to begin is not withdrawn: a gateway whose clock is ahead may have admitted by it."""
 
+Numbers = dict[str, int | None]
+"""Prices by name; None is a surcharge that is not sold."""
 NUMBERS = (*TOKEN_CLASSES, *SURCHARGES)
 FROM_BASE = ("input", "output", *SURCHARGES)
 """What a variant takes from the base price where it says nothing."""
@@ -57,8 +59,16 @@ def version_of(price: Price) -> PriceVersion:
 
 
 def versions_by_id(ids: Iterable[int]) -> dict[int, PriceVersion]:
-    """Frozen prices by id, each without variants, for rating stored events."""
-    return {price.id: version_of(price) for price in Price.objects.filter(id__in=set(ids))}
+    """Frozen prices by id, for rating stored events, with the variants a call admitted by one can still come to."""
+    rows = list(Price.objects.filter(id__in=set(ids)))
+    beside: dict[tuple[int, str, datetime], list[PriceVersion]] = {
+        (row.book_id, row.model, row.effective_from): [] for row in rows
+    }
+    books, models, moments = (set(part) for part in zip(*beside, strict=True)) if beside else ((), (), ())
+    found = Price.objects.filter(book__in=books, model__in=models, effective_from__in=moments).exclude(variant="")
+    for row in found:
+        beside.setdefault((row.book_id, row.model, row.effective_from), []).append(version_of(row))
+    return {row.id: frozen(version_of(row), beside[row.book_id, row.model, row.effective_from]) for row in rows}
 
 
 def price_list(book: PriceBook, model: str) -> PriceList:
@@ -129,7 +139,19 @@ def withdraw(price: Price, now: datetime) -> None:
     of_model.filter(effective_to=last.effective_from).update(effective_to=None)
 
 
-Numbers = dict[str, int | None]
+def completed(prices: dict[str, int], variants: Sequence[VariantPrices] = ()) -> dict[Conditions, Numbers]:
+    """Every number of a price and its variants by conditions, as publishing them completes them, or PriceProblem."""
+    return {when: numbers for when, (numbers, _inherited) in _rows(prices, variants).items()}
+
+
+def numbers_of(version: PriceVersion) -> dict[Conditions, Numbers]:
+    """The numbers of a version and its variants by conditions, to compare with ``completed``."""
+    return {
+        Conditions(one.variant, one.above_tokens, one.service_tier, one.hours): {
+            name: getattr(one, name) for name in NUMBERS
+        }
+        for one in (version, *version.variants)
+    }
 
 
 def _bases(book: PriceBook, model: str) -> QuerySet[Price]:
@@ -173,12 +195,9 @@ def _complete(prices: dict[str, int]) -> tuple[Numbers, list[str]]:
 
 def _is_stored(last: Price, wanted: dict[Conditions, tuple[Numbers, list[str]]]) -> bool:
     """Whether a version and its variants are exactly these."""
-    stored = {}
-    for row in Price.objects.filter(book=last.book_id, model=last.model, effective_from=last.effective_from):
-        version = version_of(row)
-        when = Conditions(version.variant, version.above_tokens, version.service_tier, version.hours)
-        stored[when] = {name: getattr(version, name) for name in NUMBERS}
-    return stored == {when: numbers for when, (numbers, _inherited) in wanted.items()}
+    rows = Price.objects.filter(book=last.book_id, model=last.model, effective_from=last.effective_from)
+    (stored,) = PriceList.of(map(version_of, rows)).versions
+    return numbers_of(stored) == {when: numbers for when, (numbers, _inherited) in wanted.items()}
 
 
 def _close(last: Price, moment: datetime, now: datetime) -> None:

@@ -135,9 +135,14 @@ class PriceList:
 
     def at(self, moment: datetime) -> PriceVersion | None:
         """The version in force at ``moment`` in ``[from, to)``, its hours resolved; None: the model must be refused."""
+        version = self.published(moment)
+        return version.at_moment(moment) if version is not None and version.variants else version
+
+    def published(self, moment: datetime) -> PriceVersion | None:
+        """The version in force at ``moment`` with all its variants, whatever the hour."""
         for version in reversed(self.versions):
             if version.effective_from <= moment and (version.effective_to is None or moment < version.effective_to):
-                return version.at_moment(moment) if version.variants else version
+                return version
         return None
 
 
@@ -156,8 +161,10 @@ def rate(usage: Usage, price: PriceVersion) -> int:
         + usage.output_image * price.output_image
         + price.per_request
     )
-    if usage.web_searches or usage.images:
-        cost += usage.web_searches * _sold(price.per_web_search) + usage.images * _sold(price.per_image)
+    if usage.web_searches:
+        cost += usage.web_searches * _sold(price.per_web_search)
+    if usage.images:
+        cost += usage.images * _sold(price.per_image)
     if cost > MOST_COST:
         raise PricingProblem("the cost of one request does not fit")
     return cost
@@ -196,6 +203,21 @@ def affordable_output(
         if dearest_output:
             bounds.append(left // dearest_output)
     return min(bounds)
+
+
+def frozen(price: PriceVersion, beside: Iterable[PriceVersion]) -> PriceVersion:
+    """A stored price with those of the variants beside it that a call admitted by it can still come to.
+
+    They are of the same tier and hours, or of all hours, and above more prompt tokens.
+    """
+    longer = (
+        replace(variant, hours=())
+        for variant in sorted(beside, key=_precedence)
+        if variant.service_tier == price.service_tier
+        and variant.above_tokens > price.above_tokens
+        and variant.hours in ((), price.hours)
+    )
+    return replace(price, variants=tuple(longer))
 
 
 def words(price: PriceVersion) -> str:
