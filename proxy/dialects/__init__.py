@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from proxy.dialects.anthropic import Anthropic
 from proxy.dialects.gemini import Gemini
 from proxy.dialects.openai import OpenAI
 from proxy.dialects.shape import Dialect
 
 DIALECTS: dict[tuple[str, str], Dialect] = {
     ("chat", "openai"): OpenAI(),
+    ("chat", "anthropic"): Anthropic(),
     ("chat", "gemini"): Gemini(),
 }
 
