@@ -17,7 +17,7 @@ from billing.models import Price
 from portal.admin.audited import AuditedAdmin
 from proxy.admin.prices import per_million
 from proxy.models import Model, ModelAlias, Route
-from proxy.rules_form import check_rules
+from proxy.rules_form import check_object, check_rules
 
 
 class ModelForm(forms.ModelForm):  # type: ignore[type-arg]
@@ -25,7 +25,7 @@ class ModelForm(forms.ModelForm):  # type: ignore[type-arg]
 
     class Meta:
         model = Model
-        fields = ("name", "context_window", "max_output_tokens", "capabilities", "is_active")
+        fields = ("name", "context_window", "max_output_tokens", "capabilities", "rules", "fallbacks", "is_active")
 
     def clean_name(self) -> str:
         """Not an alias of another model."""
@@ -36,7 +36,21 @@ class ModelForm(forms.ModelForm):  # type: ignore[type-arg]
 
     def clean_capabilities(self) -> dict[str, Any]:
         """An object, small."""
-        return check_rules(self.cleaned_data["capabilities"])
+        return check_object(self.cleaned_data["capabilities"])
+
+    def clean_rules(self) -> dict[str, Any]:
+        """Rules there are."""
+        return check_rules(self.cleaned_data["rules"])
+
+    def clean_fallbacks(self) -> list[str]:
+        """Models there are, and not this one."""
+        names: list[str] = self.cleaned_data["fallbacks"] or []
+        known = set(Model.objects.filter(name__in=names).values_list("name", flat=True))
+        if unknown := [name for name in names if name not in known]:
+            raise ValidationError(f"There is no model {', '.join(unknown)}.")
+        if self.cleaned_data.get("name", self.instance.name) in names:
+            raise ValidationError("A model cannot fall back to itself.")
+        return names
 
 
 class AliasForm(forms.ModelForm):  # type: ignore[type-arg]

@@ -13,6 +13,7 @@ from datetime import datetime
 from typing import Any, TypeVar
 
 from billing.meters import SURCHARGES, TOKEN_CLASSES
+from proxy import rules
 from proxy.apply.fields import Fields, Problems
 
 T = TypeVar("T")
@@ -169,7 +170,7 @@ def _upstream(fields: Fields) -> UpstreamPart:
         api_key=fields.text("api_key", most=8192),
         api_key_env=fields.matching("api_key_env", VARIABLE, "must be the name of an environment variable"),
         settings=_given(
-            rules=fields.table("rules"),
+            rules=_rules(fields),
             connect_timeout_s=fields.whole("connect_timeout_s", least=1, most=600),
             first_byte_timeout_s=fields.whole("first_byte_timeout_s", least=1, most=3600),
             idle_timeout_s=fields.whole("idle_timeout_s", least=1, most=3600),
@@ -194,12 +195,28 @@ def _model(fields: Fields) -> ModelPart:
             context_window=fields.whole("context_window", least=1, most=MOST_TOKENS),
             max_output_tokens=fields.whole("max_output_tokens", least=1, most=MOST_TOKENS),
             capabilities=fields.table("capabilities"),
+            rules=_rules(fields),
+            fallbacks=_names(fields, "fallbacks"),
             is_active=fields.flag("active"),
         ),
         aliases=aliases,
         routes=_routes(fields),
         price=_price(fields),
     )
+
+
+def _rules(fields: Fields) -> dict[str, Any] | None:
+    given = fields.table("rules")
+    try:
+        rules.check(given or {})
+    except rules.RuleProblem as problem:
+        fields.wrong("rules", f"says: {problem}")
+    return given
+
+
+def _names(fields: Fields, name: str) -> list[str] | None:
+    given = fields.texts(name, MODEL, SAY_MODEL)
+    return None if given is None else list(given)
 
 
 def _routes(fields: Fields) -> tuple[RoutePart, ...] | None:
