@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from proxy.sandbox.anthropic.face import Anthropic
+from proxy.sandbox.gemini.face import Gemini
 from proxy.sandbox.voices import Face
 
 FACES: dict[str, Face] = {
     "/anthropic/": Anthropic(),
+    "/gemini/": Gemini(),
 }
 
 

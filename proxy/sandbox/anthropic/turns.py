@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from proxy.sandbox.anthropic import blocks, signatures
+from proxy.sandbox import signatures
+from proxy.sandbox.anthropic import blocks
 from proxy.sandbox.anthropic.blocks import Block
 from proxy.sandbox.anthropic.refusal import invalid
 from proxy.sandbox.behaviour import Behaviour

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from proxy.sandbox import answers, plans
-from proxy.sandbox.anthropic import refusal, signatures
+from proxy.sandbox import answers, plans, signatures
+from proxy.sandbox.anthropic import refusal
 from proxy.sandbox.plans import Event, Plan
 
 STOP_REASONS = {

@@ -1,4 +1,4 @@
-"""Signatures of thinking blocks: what the sandbox signed it knows again, also when the thought was left out. Pure."""
+"""Signatures of thoughts: what the sandbox signed it knows again, also when the thought was left out. Pure."""
 
 from __future__ import annotations
 
