@@ -6,7 +6,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from billing import money
-from billing.meters import TOKEN_CLASSES
+from billing.meters import SURCHARGES, TOKEN_CLASSES
+from billing.price_conditions import said_hours
+from billing.pricing import PriceVersion
 from proxy.directory import Catalog, KeyGrant, ModelEntry
 from proxy.errors import NotFound, excerpt
 
@@ -35,7 +37,7 @@ def allowed(entry: ModelEntry, grant: KeyGrant) -> bool:
 
 def described(shown: str, entry: ModelEntry, grant: KeyGrant) -> dict[str, Any]:
     """OpenAI's model object, with limits, price in USD per 1M tokens, and the model's own name."""
-    price = entry.price_at(datetime.now(UTC), grant.book_id)
+    price = _published(entry, grant, datetime.now(UTC))
     return {
         "id": shown,
         "object": "model",
@@ -50,6 +52,33 @@ def described(shown: str, entry: ModelEntry, grant: KeyGrant) -> dict[str, Any]:
         else {
             "currency": "USD",
             "per": "1M tokens",
-            **{name: money.usd(getattr(price, name) * 10**6) for name in TOKEN_CLASSES},
+            **_numbers(price),
+            "variants": [_variant(variant) for variant in price.variants],
         },
+    }
+
+
+def _published(entry: ModelEntry, grant: KeyGrant, moment: datetime) -> PriceVersion | None:
+    """What ``entry.price_at`` finds, with the variants of other hours, too."""
+    for book in (grant.book_id, None):
+        prices = entry.prices.get(book)
+        if prices is not None and (version := prices.published(moment)) is not None:
+            return version
+    return None
+
+
+def _numbers(price: PriceVersion) -> dict[str, Any]:
+    """USD per 1M tokens by class, and surcharges in USD each where there are some."""
+    each = {name: money.usd(number) for name in SURCHARGES if (number := getattr(price, name))}
+    return {**{name: money.usd(getattr(price, name) * 10**6) for name in TOKEN_CLASSES}, "surcharges": each}
+
+
+def _variant(price: PriceVersion) -> dict[str, Any]:
+    """Other prices, and when they hold: for the whole of a request with more prompt tokens, in a tier, in UTC hours."""
+    return {
+        "name": price.variant,
+        "above_tokens": price.above_tokens or None,
+        "service_tier": price.service_tier or None,
+        "hours_utc": said_hours(price.hours) or None,
+        **_numbers(price),
     }
