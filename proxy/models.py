@@ -59,7 +59,7 @@ class Credential(models.Model):
 
 
 class Model(models.Model):
-    """A public name we sell. Limits are tokens; capabilities are public, ``rules`` (proxy/rules.py) say how it is called.
+    """A public name we sell. Limits are tokens; capabilities are public, ``rules`` (proxy/rules.py) how it is called.
 
     ``fallbacks`` are names of models to try when every route of this one fails, priced as what answered.
     """
@@ -109,3 +109,48 @@ class Route(models.Model):
 
     def __str__(self) -> str:
         return f"{self.model} → {self.upstream}/{self.upstream_model}"
+
+
+class PriceImport(models.Model):
+    """A public price file as it was read once, for review. ``missing`` are models on sale that it does not have."""
+
+    source = models.CharField(max_length=500)
+    sha256 = models.CharField(max_length=64)
+    missing = models.JSONField(default=list)
+    made_by = models.ForeignKey("portal.User", on_delete=models.SET_NULL, null=True, related_name="+")
+    made_at = models.DateTimeField(default=now)
+
+    if TYPE_CHECKING:
+        id: int
+
+    def __str__(self) -> str:
+        return f"{self.source} at {self.made_at:%Y-%m-%d %H:%M}"
+
+
+class PriceProposal(models.Model):
+    """What a price file proposes for one model; see proxy/pricing_import/proposal.py. ``model`` is empty if unsold.
+
+    ``price_id`` is the price that was in force at the review, and ``entry`` all that was read, in exact integers.
+    """
+
+    price_import = models.ForeignKey(PriceImport, on_delete=models.CASCADE, related_name="proposals")
+    name = models.CharField(max_length=200)
+    provider = models.CharField(max_length=60, blank=True)
+    model = models.CharField(max_length=200, blank=True)
+    status = models.CharField(max_length=20)
+    reasons = models.JSONField(default=list)
+    notes = models.JSONField(default=list)
+    differences = models.JSONField(default=list)
+    entry = models.JSONField()
+    price_id = models.BigIntegerField(null=True)
+    applied_at = models.DateTimeField(null=True)
+
+    class Meta:
+        indexes = (models.Index("price_import", "status", "id", name="proposal_by_status"),)
+
+    if TYPE_CHECKING:
+        id: int
+        price_import_id: int
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.status})"

@@ -196,8 +196,12 @@ def _whole_tiers(base: dict[str, int], collected: _Collected) -> tuple[Tier, ...
     """Each tier as a whole price: what it does not state is as in the base price, and that is noted."""
     found = [Tier(prices, *condition) for condition, prices in sorted(collected.stated.items())] + collected.hours
     broken = {spot.condition for name, _ in collected.unreadable if (spot := place(name))}
+    whole_tiers = {tier.service_tier for tier in found if not tier.above_tokens and not tier.hours}
     kept = []
     for tier in found:
+        if tier.service_tier and tier.service_tier not in whole_tiers:
+            collected.left_out.append(f"{words(tier)}: {tier.service_tier} has no price below that")
+            continue
         if (tier.above_tokens, tier.service_tier) in broken and not tier.hours:
             collected.left_out.append(f"{words(tier)}: not all of its prices can be read")
             continue

@@ -97,16 +97,6 @@ def not_understood(entry: Entry) -> str:
     return f"It is priced by {named}, which is not understood." if named else "It has no price of input and output."
 
 
-def variant_name(tier: Tier) -> str:
-    """A short name of a tier: ``priority_above_272k``."""
-    parts = [tier.service_tier] if tier.service_tier else []
-    if tier.above_tokens:
-        parts.append(f"above_{tier.above_tokens // 1000}k")
-    if tier.hours:
-        parts.append("off_peak")
-    return "_".join(parts)
-
-
 def _status(
     lack: bool, model: str, in_force: InForce | None, differences: tuple[Difference, ...], reasons: list[str]
 ) -> Status:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import dataclass, replace
 from decimal import Decimal
@@ -21,10 +22,11 @@ class PriceFileProblem(Exception):
 
 @dataclass(frozen=True, slots=True)
 class PriceFile:
-    """The entries in the order of the file, and the names of what is none."""
+    """The entries in the order of the file, the names of what is none, and a checksum to tell files apart."""
 
     entries: tuple[Entry, ...]
     skipped: tuple[str, ...]
+    sha256: str
 
 
 def read(content: bytes) -> PriceFile:
@@ -37,7 +39,11 @@ def read(content: bytes) -> PriceFile:
         raise PriceFileProblem("There is no model in it: each has litellm_provider, mode and its prices.")
     twins = _twins(taken, document.get(None, ()))
     entries = (entry_of(name, models[name]) for name in taken)
-    return PriceFile(tuple(replace(entry, twins=twins.get(entry.name, ())) for entry in entries), skipped)
+    return PriceFile(
+        entries=tuple(replace(entry, twins=twins.get(entry.name, ())) for entry in entries),
+        skipped=skipped,
+        sha256=hashlib.sha256(content).hexdigest(),
+    )
 
 
 def _document(content: bytes) -> dict[Any, Any]:
