@@ -13,5 +13,5 @@ urlpatterns = [
     path(settings.ADMIN_PATH.lstrip("/"), admin.site.urls),
     path("accounts/", include("allauth.urls")),
     path("manage/api/v1/", include("portal.api.urls")),
-    path("", include("portal.views.urls")),
+    *(path("", include(module)) for module in settings.PAGE_MODULES),
 ]
