@@ -73,10 +73,10 @@ def check(conditions: Sequence[Conditions]) -> None:
 
 
 def _check_one(one: Conditions) -> None:
+    if not (one.above_tokens or one.service_tier or one.hours):
+        raise ConditionProblem(f"{one.variant or 'a variant'} has no condition")
     if not NAME.search(one.variant):
         raise ConditionProblem(f"{one.variant[:64]!r} is no name of a variant: a–z, 0–9 and . _ -, at most 64")
-    if not (one.above_tokens or one.service_tier or one.hours):
-        raise ConditionProblem(f"{one.variant} has no condition")
     if type(one.above_tokens) is not int or not 0 <= one.above_tokens <= MOST_TOKENS:
         raise ConditionProblem(f"{one.variant}: {one.above_tokens!r} is no number of prompt tokens")
     if one.service_tier and (one.service_tier in STANDARD_TIERS or not TIER.search(one.service_tier)):

@@ -1,19 +1,12 @@
-"""Applying upstreams, models, aliases, routes and prices."""
+"""Applying upstreams, models, aliases and routes."""
 
 from __future__ import annotations
 
-from datetime import datetime
-
-from billing import catalog
-from billing.meters import TOKEN_CLASSES
-from billing.models import Price
-from billing.money import PICO_PER_USD, usd
-from billing.pricing import PriceVersion, PricingProblem, with_inherited
 from portal import environment
 from proxy import upstreams
 from proxy.addresses import AddressProblem, Unresolvable
 from proxy.apply.changes import Changes, assign
-from proxy.apply.document import ModelPart, PricePart, RoutePart, UpstreamPart
+from proxy.apply.document import ModelPart, RoutePart, UpstreamPart
 from proxy.credentials import CredentialProblem
 from proxy.dialects import NAMES
 from proxy.models import Model, ModelAlias, Route, Upstream
@@ -82,70 +75,6 @@ def apply_routes(part: ModelPart, changes: Changes) -> None:
     for route in model.routes.exclude(pk__in=kept).select_related("upstream").order_by("pk"):
         changes.removed(f"route {route}")
         route.delete()
-
-
-def apply_price(part: ModelPart, changes: Changes, *, now: datetime) -> None:
-    """Publish a new price version in the default book where the numbers differ from those in force."""
-    book = catalog.default_book()
-    if part.price is None:
-        if not Price.objects.filter(book=book, model=part.name).exists():
-            changes.noted(f"model {part.name} has no price: calls to it are refused")
-        return
-    title = f"[[models]] {part.name}: price"
-    moment = max(part.price.effective_from or now, now)
-    before = catalog.price_list(book, part.name).at(moment)
-    wanted = _complete(part.price, title, changes)
-    if before is not None and all(getattr(before, name) == number for name, number in wanted.items()):
-        return
-    try:
-        catalog.publish(
-            book=book,
-            model=part.name,
-            prices=part.price.prices,
-            effective_from=part.price.effective_from or now,
-            now=now,
-        )
-    except catalog.PriceProblem as problem:
-        raise changes.problem(title, "", problem) from None
-    _tell_price(part, before, wanted, moment, changes)
-
-
-def _tell_price(
-    part: ModelPart, before: PriceVersion | None, wanted: dict[str, int | None], moment: datetime, changes: Changes
-) -> None:
-    since = f"from {moment:%Y-%m-%d %H:%M:%S} UTC"
-    if before is None:
-        prices = part.price.prices if part.price else {}
-        told = ", ".join(f"{name} {_shown(name, number)}" for name, number in prices.items())
-        changes.made(f"price {part.name}: {told} {since}")
-        return
-    differences = [
-        f"{name} {_shown(name, getattr(before, name))} → {_shown(name, number)}"
-        for name, number in wanted.items()
-        if getattr(before, name) != number
-    ]
-    changes.changed(f"price {part.name}", f"{', '.join(differences)} {since}")
-
-
-def _complete(part: PricePart, title: str, changes: Changes) -> dict[str, int | None]:
-    """Every number of the price, as publishing it will complete them."""
-    try:
-        classes, _ = with_inherited({name: n for name, n in part.prices.items() if name in TOKEN_CLASSES})
-    except PricingProblem as problem:
-        raise changes.problem(title, "", problem) from None
-    return {
-        **classes,
-        "per_request": part.prices.get("per_request", 0),
-        "per_web_search": part.prices.get("per_web_search"),
-        "per_image": part.prices.get("per_image"),
-    }
-
-
-def _shown(name: str, number: int | None) -> str:
-    """A token price as USD per 1M, a surcharge as USD."""
-    if number is None:
-        return "none"
-    return usd(number * (PICO_PER_USD // 10**6) if name in TOKEN_CLASSES else number)
 
 
 def _dialect(part: UpstreamPart, title: str, changes: Changes) -> dict[str, str]:

@@ -12,7 +12,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeVar
 
+from billing import price_conditions
 from billing.meters import SURCHARGES, TOKEN_CLASSES
+from billing.price_conditions import ConditionProblem, Conditions
+from billing.pricing import Window
 from proxy import rules
 from proxy.apply.fields import Fields, Problems
 
@@ -57,11 +60,20 @@ class RoutePart:
 
 
 @dataclass(frozen=True, slots=True)
+class VariantPart:
+    """One of a price's ``variants``: what differs, for requests its conditions hold for."""
+
+    conditions: Conditions
+    prices: dict[str, int]
+
+
+@dataclass(frozen=True, slots=True)
 class PricePart:
     """``[models.price]``: picodollars per token by class, and per counted surcharge; from now if no date is given."""
 
     prices: dict[str, int]
     effective_from: datetime | None
+    variants: tuple[VariantPart, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,13 +254,48 @@ def _price(fields: Fields) -> PricePart | None:
     if table is None:
         return None
     one = Fields(table, f"{fields.title}: price", fields.problems)
-    prices = _given(**{name: one.price(name) for name in TOKEN_CLASSES}, **{name: one.usd(name) for name in SURCHARGES})
+    prices = _prices(one)
     for name in ("input", "output"):
         if name not in table:
             one.wrong(name, "is missing")
     moment = one.moment("effective_from")
+    variants = _variants(one)
     one.finish()
-    return PricePart(prices, moment)
+    return PricePart(prices, moment, variants)
+
+
+def _prices(fields: Fields) -> dict[str, int]:
+    classes = {name: fields.price(name) for name in TOKEN_CLASSES}
+    return _given(**classes, **{name: fields.usd(name) for name in SURCHARGES})
+
+
+def _variants(fields: Fields) -> tuple[VariantPart, ...] | None:
+    tables = fields.tables("variants")
+    if tables is None:
+        return None
+    variants = []
+    for number, table in enumerate(tables, start=1):
+        one = Fields(table, f"{fields.title}: variants: number {number}", fields.problems)
+        above = one.whole("above_tokens", least=1, most=MOST_TOKENS) or 0
+        tier = one.text("service_tier", most=32) or ""
+        hours = _hours(one)
+        name = one.text("name", most=64) or price_conditions.name_of(above, tier, hours)
+        variants.append(VariantPart(Conditions(name, above, tier, hours), _prices(one)))
+        one.finish()
+    try:
+        price_conditions.check([variant.conditions for variant in variants])
+    except ConditionProblem as problem:
+        fields.wrong("variants", str(problem))
+    return tuple(variants)
+
+
+def _hours(fields: Fields) -> tuple[Window, ...]:
+    text = fields.text("hours")
+    try:
+        return price_conditions.parse_hours(text) if text else ()
+    except ConditionProblem as problem:
+        fields.wrong("hours", str(problem))
+        return ()
 
 
 def _tenant(fields: Fields) -> TenantPart:

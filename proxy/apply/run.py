@@ -7,7 +7,7 @@ from datetime import datetime
 from django.db import transaction
 
 from portal import audit
-from proxy.apply import catalog, tenants
+from proxy.apply import catalog, prices, tenants
 from proxy.apply.changes import Changes
 from proxy.apply.document import Document
 
@@ -26,7 +26,7 @@ def apply(document: Document, *, now: datetime, dry_run: bool = False, sandbox_u
         catalog.apply_aliases(document.models, changes)
         for model in document.models:
             catalog.apply_routes(model, changes)
-            catalog.apply_price(model, changes, now=now)
+            prices.apply_price(model, changes, now=now)
         for tenant in document.tenants:
             tenants.apply_tenant(tenant, changes, now=now)
         for project in document.projects:

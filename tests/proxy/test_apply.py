@@ -232,3 +232,83 @@ def test_it_tells_of_a_model_nobody_can_call(file: Path) -> None:
     assert "! model free has no price: calls to it are refused" in lines(file)
     with as_operator():
         assert Model.objects.filter(name="free").exists()
+
+
+VARIANTS = """
+[[models.price.variants]]              # a long prompt prices the whole request
+above_tokens = 200000
+input = "0.30"
+output = "0.90"
+
+[[models.price.variants]]
+service_tier = "flex"
+input = "0.075"
+
+[[models.price.variants]]
+name = "night"
+hours = "16:30-00:30"
+input = "0.05"
+output = "0.20"
+per_image = "0.01"
+"""
+PRICED = WHOLE.replace('output = "0.60"\n', f'output = "0.60"\n{VARIANTS}')
+
+
+def variants() -> dict[str, Price]:
+    with as_operator():
+        return {row.variant: row for row in Price.objects.filter(model="gpt-4o-mini", effective_to=None)}
+
+
+def test_a_price_may_have_variants(file: Path) -> None:
+    file.write_text(PRICED)
+    told = lines(file)
+
+    assert any(line.startswith("+ price gpt-4o-mini, above-200000: input 0.30, output 0.90") for line in told)
+    found = variants()
+    assert set(found) == {"", "above-200000", "flex", "night"}
+    assert (found["above-200000"].above_tokens, found["above-200000"].input) == (200_000, 300_000)
+    assert (found["flex"].service_tier, found["flex"].output) == ("flex", 600_000)
+    assert (found["night"].hours, found["night"].per_image) == ([[990, 30]], PICO_PER_USD // 100)
+    assert lines(file) == ["= nothing to change"]
+
+
+def test_variants_change_with_the_list_and_stay_without_one(file: Path) -> None:
+    file.write_text(PRICED)
+    lines(file)
+    file.write_text(WHOLE)
+    assert lines(file) == ["= nothing to change"]
+
+    file.write_text(WHOLE.replace('"0.60"', '"0.61"'))
+    told = lines(file)
+    assert any(line.startswith("~ price gpt-4o-mini: output 0.60 → 0.61") for line in told)
+    assert "! price gpt-4o-mini keeps its variants: night, above-200000, flex" in told
+    assert variants()["above-200000"].output == 900_000
+
+    file.write_text(PRICED.replace('service_tier = "flex"', 'service_tier = "batch"').replace('"0.90"', '"0.95"'))
+    told = lines(file)
+    assert any(line.startswith("~ price gpt-4o-mini, above-200000: output 0.90 → 0.95") for line in told)
+    assert any(line.startswith("- price gpt-4o-mini, flex from") for line in told)
+    assert any(line.startswith("+ price gpt-4o-mini, batch: input 0.075") for line in told)
+
+    file.write_text(WHOLE.replace('output = "0.60"', 'output = "0.60"\nvariants = []'))
+    lines(file)
+    assert set(variants()) == {""}
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ("above_tokens = 0", "above_tokens: must be a whole number from 1"),
+        ("above_tokens = 200000", "variants: above-200000 is there twice"),
+        ('service_tier = "default"', "no service tier with a price of its own"),
+        ('service_tier = "flex"\nabove_tokens = 5', "needs a price for every request"),
+        ('hours = "25:00-26:00"', "hours: 25:00-26:00 is no span of hours"),
+        ('input = "1"', "has no condition"),
+        ("above_tokens = 9\ninput = 1", "input: must be an amount in quotes"),
+        ("above_tokens = 9\nspeed = 1", "speed: is not a known field"),
+    ],
+)
+def test_it_says_what_is_wrong_with_variants(file: Path, wrong: str, message: str) -> None:
+    first = "[[models.price.variants]]\nabove_tokens = 200000\n"
+    text = f'output = "0.60"\n{first}[[models.price.variants]]\n{wrong}\n'
+    assert message in refusal(file, WHOLE.replace('output = "0.60"\n', text))
