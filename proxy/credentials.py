@@ -65,14 +65,15 @@ def open(*, master_key: str, upstream_id: int, name: str, sealed: bytes) -> str:
 
 def key_id(master_key: str) -> str:
     """Sixteen hex digits that name a master key without telling anything about it."""
-    return _derive(master_key, b"tollgate upstream credentials key id", 8).hex()
+    return derive(master_key, b"tollgate upstream credentials key id", 8).hex()
 
 
 def _key(master_key: str) -> bytes:
-    return _derive(master_key, b"tollgate upstream credentials", 32)
+    return derive(master_key, b"tollgate upstream credentials", 32)
 
 
-def _derive(master_key: str, purpose: bytes, length: int) -> bytes:
+def derive(master_key: str, purpose: bytes, length: int) -> bytes:
+    """Bytes for one purpose alone; nothing about the master key or other purposes can be told from them."""
     if len(master_key) < 32:
         raise CredentialProblem("the master key must have at least 32 characters")
     return HKDF(algorithm=SHA256(), length=length, salt=None, info=purpose).derive(master_key.encode())

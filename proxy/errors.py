@@ -7,8 +7,10 @@ GatewayError
 ├── NotFound              404 invalid_request_error   model_not_found, or no such route
 ├── MethodNotAllowed      405 invalid_request_error   with Allow
 ├── RequestTimeout        408 invalid_request_error   the body did not arrive in time
+├── Conflict              409 invalid_request_error   idempotency_in_progress; the SDKs come back
 ├── TooLarge              413 invalid_request_error
 ├── UnsupportedEncoding   415 invalid_request_error
+├── Mismatch              422 invalid_request_error   idempotency_mismatch
 ├── RateLimited           429 rate_limit_error        requests, tokens or concurrency; with Retry-After
 ├── QuotaExhausted        429 insufficient_quota      budget, wallet or credit line; the SDKs must not retry
 ├── Internal              500 server_error            ours
@@ -105,6 +107,16 @@ class TooLarge(GatewayError):
 
 class UnsupportedEncoding(GatewayError):
     status = 415
+    type = "invalid_request_error"
+
+
+class Conflict(GatewayError):
+    status = 409
+    type = "invalid_request_error"
+
+
+class Mismatch(GatewayError):
+    status = 422
     type = "invalid_request_error"
 
 

@@ -15,11 +15,11 @@ from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
-from urllib.parse import urlsplit
 
 import asyncpg
 
 from proxy import crash
+from proxy.postgres import AWAY, Connection, Connections
 from proxy.spool import Spool
 
 logger = logging.getLogger(__name__)
@@ -27,7 +27,6 @@ logger = logging.getLogger(__name__)
 MOST_IN_BATCH = 256
 GATHER_S = 0.005
 BEAT_S = 2.0
-STATEMENT_TIMEOUT_S = 10.0
 
 OPEN = "SELECT * FROM open_usage($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)"
 SETTLE = "SELECT settle_usage($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)"
@@ -35,14 +34,6 @@ CHECKPOINT = "SELECT checkpoint_usage($1, $2, $3)"
 BEAT = "SELECT beat($1, $2, $3)"
 REASSIGN = "SELECT reassign_usage($1, $2, $3, $4)"
 ENSURE_RUN = "SELECT * FROM ensure_run($1, $2, $3, $4)"
-
-AWAY = (
-    OSError,
-    asyncpg.PostgresConnectionError,
-    asyncpg.InterfaceError,
-    asyncpg.OperatorInterventionError,
-    TimeoutError,
-)
 
 
 class JournalAway(Exception):
@@ -107,50 +98,6 @@ class RunRoom(NamedTuple):
     held: int
 
 
-class Connection:
-    """One connection to PostgreSQL as the gateway's role, made anew when it breaks."""
-
-    def __init__(self, dsn: str) -> None:
-        self._dsn = dsn
-        self._connection: asyncpg.Connection | None = None
-        self._statements: dict[str, Any] = {}
-
-    async def fetch(self, query: str, *arguments: Any) -> list[Any]:
-        """Rows of a prepared statement; raises one of AWAY when PostgreSQL is out of reach."""
-        if self._connection is None or self._connection.is_closed():
-            self._statements.clear()
-            self._connection = await connect(self._dsn)
-        statement = self._statements.get(query)
-        if statement is None:
-            statement = self._statements[query] = await self._connection.prepare(query)
-        rows: list[Any] = await statement.fetch(*arguments, timeout=STATEMENT_TIMEOUT_S)
-        return rows
-
-    async def close(self) -> None:
-        """Give the connection back, or drop it when it does not answer."""
-        if self._connection is not None:
-            try:
-                await self._connection.close(timeout=2)
-            except AWAY:
-                self._connection.terminate()
-
-
-async def connect(dsn: str) -> asyncpg.Connection:
-    """A connection that acts as ``tollgate_gateway``."""
-    settings = {"role": "tollgate_gateway", "application_name": "tollgate-gateway"}
-    return await asyncpg.connect(unambiguous(dsn), timeout=5, server_settings=settings, statement_cache_size=0)
-
-
-def unambiguous(dsn: str) -> str:
-    """A URL with its host in the query has its port there, too: libpq takes ``@:5433/db?host=/run``, asyncpg not."""
-    parts = urlsplit(dsn)
-    if parts.hostname or parts.port is None:
-        return dsn
-    user = parts.netloc.rpartition("@")[0]
-    query = f"{parts.query}&port={parts.port}" if parts.query else f"port={parts.port}"
-    return f"{parts.scheme}://{user}@{parts.path}?{query}" if user else f"{parts.scheme}://{parts.path}?{query}"
-
-
 class Journal:
     """Opens, settlements, checkpoints and heartbeats of one gateway process."""
 
@@ -168,8 +115,7 @@ class Journal:
         self._settled.set()
         self._tasks: list[asyncio.Task[None]] = []
         self._closing = False
-        self._aside = Connection(dsn)
-        self._aside_free = asyncio.Lock()
+        self._aside = Connections(dsn, most=2)
 
     @property
     def waiting(self) -> int:
@@ -253,13 +199,11 @@ class Journal:
 
     async def _fetch_aside(self, query: str, *arguments: Any) -> list[Any]:
         """A statement of one request alone, on a connection that batches don't wait for."""
-        async with self._aside_free:
-            try:
-                return await self._aside.fetch(query, *arguments)
-            except AWAY as error:
-                logger.warning("PostgreSQL is away: %s", error)
-                await self._aside.close()
-                raise JournalAway from None
+        try:
+            return await self._aside.fetch(query, *arguments)
+        except AWAY as error:
+            logger.warning("PostgreSQL is away: %s", error)
+            raise JournalAway from None
 
     async def _run(self, work: Callable[[Connection], Any]) -> None:
         """Keep one kind of work going: a batch that failed has failed its callers, and the next starts clean."""
@@ -366,7 +310,8 @@ def abandoned(opening: Opening) -> Settlement:
 
 def restored(row: list[Any]) -> Settlement:
     """A settlement as the spool gives it back: JSON knows no tuples."""
-    return Settlement(*[tuple(value) if isinstance(value, list) else value for value in row])
+    fields: list[Any] = [tuple(value) if isinstance(value, list) else value for value in row]
+    return Settlement(*fields)
 
 
 def _columns(batch: list[Settlement]) -> tuple[list[Any], ...]:

@@ -18,7 +18,7 @@ from proxy import snapshot
 from proxy.addresses import AddressProblem, Unresolvable
 from proxy.credentials import CredentialProblem
 from proxy.directory import Catalog, Directory, KeyGrant
-from proxy.journal import AWAY, connect
+from proxy.postgres import AWAY, connect
 
 logger = logging.getLogger(__name__)
 

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from proxy.journal import Journal, Opening, Settlement, abandoned, unambiguous
+from proxy.journal import Journal, Opening, Settlement, abandoned
+from proxy.postgres import unambiguous
 from proxy.spool import Spool
 from tests.proxy.town import Town
 

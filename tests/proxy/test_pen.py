@@ -11,8 +11,9 @@ from typing import Any
 import asyncpg
 import pytest
 
-from proxy import journal
-from proxy.journal import Connection, Journal, JournalAway, Opening, Settlement
+from proxy import journal, postgres
+from proxy.journal import Journal, JournalAway, Opening, Settlement
+from proxy.postgres import Connection
 from proxy.request_id import RequestIds, as_uuid
 from tests.proxy.town import Town
 
@@ -142,9 +143,9 @@ async def test_it_voids_what_a_lock_kept_waiting_too_long(
 ) -> None:
     pen = Pen(town, key, tmp_path)
     await pen.journal.start()
-    monkeypatch.setattr(journal, "STATEMENT_TIMEOUT_S", 0.3)
+    monkeypatch.setattr(postgres, "STATEMENT_TIMEOUT_S", 0.3)
     opening = pen.opening()
-    blocker = await asyncpg.connect(journal.unambiguous(town.product.database_url))
+    blocker = await asyncpg.connect(postgres.unambiguous(town.product.database_url))
     try:
         async with blocker.transaction():
             await blocker.execute(
