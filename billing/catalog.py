@@ -190,7 +190,8 @@ def _complete(prices: dict[str, int]) -> tuple[Numbers, list[str]]:
     except PricingProblem as problem:
         raise PriceProblem(f"{problem}.") from None
     surcharges = {name: prices.get(name) for name in SURCHARGES}
-    return {**full, **surcharges, "per_request": prices.get("per_request", 0)}, inherited
+    numbers: Numbers = {**full, **surcharges, "per_request": prices.get("per_request", 0)}
+    return {name: numbers[name] for name in NUMBERS}, inherited
 
 
 def _is_stored(last: Price, wanted: dict[Conditions, tuple[Numbers, list[str]]]) -> bool:
