@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import Any
 
+from billing.meters import PARENT_CLASS
 from proxy.pricing_import import tiers
 from proxy.pricing_import.fields import ALWAYS, Condition, ValueProblem, exact, is_price_like, place, whole
 
@@ -205,11 +206,21 @@ def _whole_tiers(base: dict[str, int], collected: _Collected) -> tuple[Tier, ...
         if (tier.above_tokens, tier.service_tier) in broken and not tier.hours:
             collected.left_out.append(f"{words(tier)}: not all of its prices can be read")
             continue
-        lacking = [name for name in base if name not in tier.prices and not name.startswith("per_")]
-        if lacking and {"input", "output"} <= set(tier.prices):
+        taken = _own(base, tier.prices)
+        if {"input", "output"} <= set(tier.prices) and (lacking := [name for name in taken if "per_" not in name]):
             collected.notes.append(f"{words(tier)}: {', '.join(lacking)} as in the base price.")
-        kept.append(replace(tier, prices={**base, **tier.prices}))
+        kept.append(replace(tier, prices={**taken, **tier.prices}))
     return tuple(kept)
+
+
+def _own(base: dict[str, int], stated: dict[str, int]) -> dict[str, int]:
+    """What a tier takes from the base price: all it does not state, but for classes that cost there what their parent
+    does, and so follow it here."""
+    return {
+        name: price
+        for name, price in base.items()
+        if name not in stated and not (name in PARENT_CLASS and price == base.get(PARENT_CLASS[name]))
+    }
 
 
 def words(tier: Tier) -> str:

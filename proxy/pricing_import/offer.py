@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from django.conf import settings
 from django.db.models import OuterRef, Subquery
 
 from billing import catalog
 from billing.models import Price
 from billing.pricing import PriceList
+from proxy.addresses import is_sandbox
 from proxy.models import Model, Upstream
 from proxy.pricing_import.entry import Entry
 from proxy.pricing_import.matching import Matcher, Sold, is_of, provider_of
@@ -33,8 +35,9 @@ def proposals(file: PriceFile) -> tuple[list[Proposal], list[str]]:
 
 
 def on_sale(known: set[str]) -> list[Sold]:
-    """Every active model with its aliases and active routes."""
-    models = Model.objects.filter(is_active=True).order_by("name").prefetch_related("aliases", "routes__upstream")
+    """Every active model with its aliases and active routes, but those of the sandbox alone: nobody prices them."""
+    found = Model.objects.filter(is_active=True).order_by("name").prefetch_related("aliases", "routes__upstream")
+    models = [model for model in found if not _is_sandboxed(model)]
     return [
         Sold(
             name=model.name,
@@ -47,6 +50,11 @@ def on_sale(known: set[str]) -> list[Sold]:
         )
         for model in models
     ]
+
+
+def _is_sandboxed(model: Model) -> bool:
+    routes = list(model.routes.all())
+    return bool(routes) and all(is_sandbox(route.upstream.base_url, settings.SANDBOX_URL) for route in routes)
 
 
 def provider(upstream: Upstream, known: Iterable[str]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 from billing.meters import PARENT_CLASS, SURCHARGES, TOKEN_CLASSES
 from billing.pricing import PriceVersion, Window, with_inherited
@@ -113,21 +114,29 @@ def _status(
     return Status.CHANGED if in_force else Status.NEW
 
 
-Key = tuple[int, str, tuple[Window, ...]]
+class Key(NamedTuple):
+    """The conditions of a tier or variant."""
+
+    above_tokens: int
+    service_tier: str
+    hours: tuple[Window, ...]
 
 
 def _differences(entry: Entry, in_force: InForce | None) -> Iterator[Difference]:
     """The base price first, then each tier; classes that take their parent's number both times are not repeated."""
     before = _keyed(in_force.version) if in_force else {}
-    after: dict[Key, Mapping[str, int]] = {(0, "", ()): entry.prices}
-    after |= {(tier.above_tokens, tier.service_tier, tier.hours): tier.prices for tier in entry.tiers}
+    after: dict[Key, Mapping[str, int]] = {Key(0, "", ()): entry.prices}
+    after |= {Key(tier.above_tokens, tier.service_tier, tier.hours): tier.prices for tier in entry.tiers}
+    base = Key(0, "", ())
     for key in dict.fromkeys((*after, *before)):
-        when = words(Tier({}, *key))
         old = _numbers(before[key]) if key in before else dict.fromkeys(NUMBERS)
         new = _completed(after[key]) if key in after else dict.fromkeys(NUMBERS)
         for name in NUMBERS:
-            if old[name] != new[name] and not _follows(name, old, new):
-                yield Difference(when, name, old[name], new[name])
+            if old[name] == new[name] or _follows(name, old, new):
+                continue
+            if key != base and name in SURCHARGES and old[name] is None and new[name] == _completed(after[base])[name]:
+                continue  # a new tier searches and draws at the base price
+            yield Difference(words(Tier({}, *key)), name, old[name], new[name])
 
 
 def _follows(name: str, old: Mapping[str, int | None], new: Mapping[str, int | None]) -> bool:
@@ -139,8 +148,7 @@ def _follows(name: str, old: Mapping[str, int | None], new: Mapping[str, int | N
 
 
 def _keyed(version: PriceVersion) -> dict[Key, PriceVersion]:
-    found: dict[Key, PriceVersion] = {(0, "", ()): version}
-    return found | {(one.above_tokens, one.service_tier, one.hours): one for one in version.variants}
+    return {Key(one.above_tokens, one.service_tier, one.hours): one for one in (version, *version.variants)}
 
 
 def _numbers(version: PriceVersion) -> dict[str, int | None]:
