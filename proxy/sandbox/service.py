@@ -16,10 +16,9 @@ from proxy.sandbox.behaviour import Behaviour
 from proxy.sandbox.failures import JSON, Failure
 from proxy.sandbox.fast import FastAnswers
 from proxy.sandbox.ledger import ABORTED, ENDED, REFUSED, RUNNING, Entry, Ledger
-from proxy.sandbox.voices import Face, Job, OpenAIVoice, Refusal
+from proxy.sandbox.voices import BENT_USAGE, Face, Job, OpenAIVoice, Refusal
 from proxy.sandbox.wire import Connection, Request
 
-BENT_USAGE = ("no-usage", "zero-usage", "negative-usage", "huge-usage", "usage-twice", "usage-each")
 COMPLETIONS = ("/v1/chat/completions", "/chat/completions")
 
 SHORT_503 = Behaviour("503", 0, 0)

@@ -16,6 +16,7 @@ from proxy.sandbox.plans import Event, Plan
 from proxy.sandbox.wire import Request
 
 DONE = b"data: [DONE]"
+BENT_USAGE = ("no-usage", "zero-usage", "negative-usage", "huge-usage", "usage-twice", "usage-each")
 
 encode = msgspec.json.Encoder().encode
 
