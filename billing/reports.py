@@ -117,7 +117,14 @@ class Receipt:
     event: UsageEvent
     price: PriceVersion
     lines: tuple[ReceiptLine, ...]
-    adjustment: UsageAdjustment | None
+    adjustment: LateUsage | None
+
+
+@dataclass(frozen=True, slots=True)
+class LateUsage:
+    """True usage that came after an estimate: the signed difference in picodollars."""
+
+    cost: int
 
 
 def totals(*, tenant_id: int, start: datetime, end: datetime, **only: str | int) -> Totals:
@@ -218,8 +225,9 @@ def receipt(event: UsageEvent) -> Receipt:
         counted.append(("per_request", 1, price.per_request))
     counted.append(("per_web_search", event.web_searches, price.per_web_search or 0))
     counted.append(("per_image", event.images, price.per_image or 0))
-    adjustment = UsageAdjustment.objects.filter(tenant_id=event.tenant_id, event_id=event.id).first()
-    return Receipt(event, price, receipt_lines(counted), adjustment)
+    late = UsageAdjustment.objects.filter(tenant_id=event.tenant_id, event_id=event.id)
+    costs = list(late.values_list("cost", flat=True))  # one, or two where another price rates the true usage
+    return Receipt(event, price, receipt_lines(counted), LateUsage(sum(costs)) if costs else None)
 
 
 def receipt_lines(counted: Iterable[tuple[str, int, int]]) -> tuple[ReceiptLine, ...]:

@@ -167,7 +167,7 @@ class World:
     def wallet(self) -> Allowance:
         """The running row of the wallet."""
         with as_operator():
-            return Allowance.objects.get(tenant=self.tenant, budget=None)
+            return Allowance.objects.get(tenant=self.tenant, kind=Allowance.Kind.WALLET)
 
     def balance(self, kind: str) -> int:
         """The ledger's balance of one of the tenant's accounts, or its part of a house account."""
