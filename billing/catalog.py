@@ -124,19 +124,24 @@ def withdraw(price: Price, now: datetime) -> None:
     Raises PriceProblem if it has begun, or is about to, or if a later price is published.
     """
     PriceBook.objects.select_for_update().get(pk=price.book_id)
+    if reason := why_it_stays(price, now):
+        raise PriceProblem(f"{price.model}: {reason}.")
+    of_model = Price.objects.filter(book=price.book_id, model=price.model)
+    of_model.filter(effective_from=price.effective_from).delete()
+    of_model.filter(effective_to=price.effective_from).update(effective_to=None)
+
+
+def why_it_stays(price: Price, now: datetime) -> str:
+    """Why a price cannot be withdrawn, in words; empty if it can."""
     last = _bases(price.book, price.model).last()
     if last is None or last.effective_from < price.effective_from:
-        raise PriceProblem(f"{price.model}: this price is withdrawn already.")
+        return "this price is withdrawn already"
     if price.effective_from <= now + LAST_MOMENT:
-        raise PriceProblem(f"{price.model}: this price is in force or was, so it stays.")
+        return "this price is in force or was, so it stays"
     if last.effective_from > price.effective_from:
-        raise PriceProblem(
-            f"{price.model}: a price from {last.effective_from:%Y-%m-%d %H:%M:%S %Z} on is published, too; "
-            "withdraw that one first."
-        )
-    of_model = Price.objects.filter(book=price.book_id, model=price.model)
-    of_model.filter(effective_from=last.effective_from).delete()
-    of_model.filter(effective_to=last.effective_from).update(effective_to=None)
+        later = f"{last.effective_from:%Y-%m-%d %H:%M:%S %Z}"
+        return f"a price from {later} on is published, too; withdraw that one first"
+    return ""
 
 
 def completed(prices: dict[str, int], variants: Sequence[VariantPrices] = ()) -> dict[Conditions, Numbers]:

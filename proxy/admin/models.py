@@ -10,9 +10,10 @@ from django.core.exceptions import ValidationError
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html, format_html_join
+from django.utils.timezone import now
 from unfold.admin import TabularInline
 
-from billing import catalog
+from billing import catalog, pricing
 from billing.models import Price
 from portal.admin.audited import AuditedAdmin
 from proxy.admin.prices import per_million
@@ -108,7 +109,7 @@ class ModelAdmin(AuditedAdmin):
     @admin.display(description="Price in force: input, output (USD per 1M)")
     def price_now(self, model: Model) -> str:
         """Of the default book."""
-        price = Price.objects.filter(book=catalog.default_book(), model=model.name).order_by("-effective_from").first()
+        price = catalog.price_list(catalog.default_book(), model.name).published(now())
         return (
             "none: calls are refused" if price is None else f"{per_million(price.input)}, {per_million(price.output)}"
         )
@@ -116,13 +117,14 @@ class ModelAdmin(AuditedAdmin):
     @admin.display(description="Prices (USD per 1M tokens)")
     def history(self, model: Model) -> str:
         """Every version, newest first, and a link to publish the next."""
-        rows = Price.objects.filter(model=model.name).select_related("book").order_by("-effective_from")[:50]
+        rows = Price.objects.filter(model=model.name).select_related("book").order_by("-effective_from", "variant")[:50]
         lines = format_html_join(
             "",
-            "<li>{}: from {} {}: input {}, cache read {}, output {}, reasoning {}</li>",
+            "<li>{}{}: from {} {}: input {}, cache read {}, output {}, reasoning {}</li>",
             (
                 (
                     price.book,
+                    f", {pricing.words(catalog.version_of(price))}" if price.variant else "",
                     f"{price.effective_from:%Y-%m-%d %H:%M}",
                     f"to {price.effective_to:%Y-%m-%d %H:%M}" if price.effective_to else "on",
                     per_million(price.input),

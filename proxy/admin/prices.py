@@ -1,4 +1,4 @@
-"""Prices: publishing the next version, and the history. A version that is published is never changed."""
+"""Prices: publishing the next version, and the history. A version that has begun is never changed."""
 
 from __future__ import annotations
 
@@ -6,18 +6,24 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin
+from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.html import format_html
 from django.utils.timezone import now
-from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
+from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
 
-from billing import catalog
+from billing import catalog, pricing
 from billing.admin import BoundedPaginator
 from billing.meters import SURCHARGES, TOKEN_CLASSES
 from billing.models import Price, PriceBook
 from billing.money import PICO_PER_USD, usd
-from portal.admin.audited import AuditedAdmin
+from portal import audit
+from portal.admin.audited import AuditedAdmin, actor_of
 from portal.admin.money_fields import PriceField, UsdField
+from proxy.admin import variant_lines
+from proxy.admin.variant_lines import LineProblem
 from proxy.models import Model
 
 LABELS = {"per_request": "Per request (USD)", "per_web_search": "Per web search (USD)", "per_image": "Per image (USD)"}
@@ -37,6 +43,13 @@ class PriceForm(forms.ModelForm):  # type: ignore[type-arg]
         required=False,
         widget=UnfoldAdminTextInputWidget(attrs={"placeholder": "2026-12-01 00:00"}),
         help_text="UTC. Empty is now. A price cannot start in the past.",
+    )
+    variants = forms.CharField(
+        required=False,
+        strip=False,
+        widget=UnfoldAdminTextareaWidget(attrs={"rows": 5, "placeholder": variant_lines.EXAMPLE}),
+        help_text="Other prices, one line each: for a service tier, above some prompt tokens (then for the whole "
+        "request), in hours of UTC, or for several of these; and what differs.",
     )
 
     class Meta:
@@ -65,6 +78,7 @@ class PriceForm(forms.ModelForm):  # type: ignore[type-arg]
                     prices=prices,
                     effective_from=values["effective_from"] or moment,
                     now=moment,
+                    variants=values["variants"],
                 )
         except catalog.PriceProblem as problem:
             self.add_error(None, str(problem))
@@ -72,6 +86,13 @@ class PriceForm(forms.ModelForm):  # type: ignore[type-arg]
         if self.published is None:
             self.add_error(None, "These prices are in force already: there is nothing to publish.")
         return values
+
+    def clean_variants(self) -> list[catalog.VariantPrices]:
+        """Lines to variants."""
+        try:
+            return variant_lines.parse(self.cleaned_data["variants"])
+        except LineProblem as problem:
+            raise forms.ValidationError(f"{problem}.") from None
 
     def _post_clean(self) -> None:
         """The row was made by ``publish``; the form's own is not checked or stored."""
@@ -98,27 +119,31 @@ for _name in SURCHARGES:
 
 @admin.register(Price)
 class PriceAdmin(AuditedAdmin):
-    """Versions of prices."""
+    """Versions of prices; a variant is a row beside its base price."""
 
     form = PriceForm
     paginator = BoundedPaginator
-    list_display = ("model", "book", "effective_from", "effective_to", "shown_input", "shown_cached", "shown_output")
-    list_filter = ("book",)
+    list_display = (
+        "model", "conditions", "book", "effective_from", "effective_to", "shown_input", "shown_cached", "shown_output",
+        "source",
+    )  # fmt: skip
+    list_filter = ("book", "source")
     search_fields = ("model",)
     list_select_related = ("book",)
-    ordering = ("model", "-effective_from")
+    ordering = ("model", "-effective_from", "variant")
 
     def get_fieldsets(self, request: HttpRequest, obj: Price | None = None) -> Any:
         """The form of a new version; the numbers of a published one."""
         if obj is None:
-            fields: tuple[str, ...] = ("book", "model", "effective_from", *TOKEN_CLASSES, *SURCHARGES)
+            fields: tuple[str, ...] = ("book", "model", "effective_from", *TOKEN_CLASSES, *SURCHARGES, "variants")
         else:
-            fields = ("book", "model", "effective_from", "effective_to", "numbers", "inherited")
+            fields = ("book", "model", "conditions", "effective_from", "effective_to", "numbers", "inherited", "source")
+            fields += ("withdrawal",)
         return ((None, {"fields": fields}),)
 
     def get_readonly_fields(self, request: HttpRequest, obj: Price | None = None) -> tuple[str, ...]:
         """A published version is shown in USD."""
-        return ("numbers",) if obj else ()
+        return ("numbers", "conditions", "withdrawal") if obj else ()
 
     def get_form(self, request: HttpRequest, obj: Price | None = None, change: bool = False, **kwargs: Any) -> Any:
         """The whole form as it is: its fields are no columns."""
@@ -129,15 +154,35 @@ class PriceAdmin(AuditedAdmin):
     def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
         """Start from the version in force, so that a change is what is typed and no more."""
         name = request.GET.get("model", "")[:200]
-        last = Price.objects.filter(book=catalog.default_book(), model=name).order_by("-effective_from").first()
+        rows = Price.objects.filter(book=catalog.default_book(), model=name)
+        last = rows.filter(variant="").order_by("-effective_from").first()
         if last is None:
             return {"model": name}
+        variants = rows.filter(effective_from=last.effective_from).exclude(variant="").order_by("variant")
         own = [token_class for token_class in TOKEN_CLASSES if token_class not in last.inherited]
-        return {"model": name} | {field: getattr(last, field) for field in (*own, *SURCHARGES)}
+        stored = {field: getattr(last, field) for field in (*own, *SURCHARGES)}
+        return {"model": name, "variants": variant_lines.said(variants, last)} | stored
 
     def has_change_permission(self, request: HttpRequest, obj: object = None) -> bool:
         """Published is published."""
         return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: object = None) -> bool:
+        """What has not begun can be withdrawn, one by one."""
+        return isinstance(obj, Price) and not catalog.why_it_stays(obj, now())
+
+    def delete_model(self, request: HttpRequest, obj: Price) -> None:
+        """Withdraw the version with its variants, and record it."""
+        moment, subject, detail = now(), str(obj), {"effective_from": obj.effective_from.isoformat()}
+        try:
+            with transaction.atomic():
+                catalog.withdraw(obj, moment)
+                audit.record(
+                    tenant=self.tenant_of(obj), actor=actor_of(request), action="price.withdraw", subject=subject,
+                    now=moment, detail=dict(detail),
+                )  # fmt: skip
+        except catalog.PriceProblem as problem:
+            raise PermissionDenied(str(problem)) from None
 
     def write(self, request: HttpRequest, obj: Price, form: forms.ModelForm[Any], change: bool) -> None:
         """Nothing: publishing stored it."""
@@ -161,3 +206,17 @@ class PriceAdmin(AuditedAdmin):
     def numbers(self, price: Price) -> str:
         """Every class."""
         return ", ".join(f"{name} {per_million(getattr(price, name))}" for name in TOKEN_CLASSES)
+
+    @admin.display(description="For")
+    def conditions(self, price: Price) -> str:
+        """When a variant holds."""
+        return pricing.words(catalog.version_of(price)) or "every request"
+
+    @admin.display(description="Withdraw")
+    def withdrawal(self, price: Price) -> str:
+        """A button, or why there is none."""
+        reason = catalog.why_it_stays(price, now())
+        if reason:
+            return f"{reason[0].upper()}{reason[1:]}."
+        link = reverse("admin:billing_price_delete", args=[price.pk])
+        return format_html('<a class="underline" href="{}">Withdraw this price, which has not begun</a>', link)
