@@ -163,7 +163,7 @@ def rate(usage: Usage, price: PriceVersion) -> int:
     )
     if usage.web_searches:
         cost += usage.web_searches * _sold(price.per_web_search)
-    if usage.images:
+    if usage.images and (price.per_image is not None or not usage.completion_tokens):  # else sold by their tokens
         cost += usage.images * _sold(price.per_image)
     if cost > MOST_COST:
         raise PricingProblem("the cost of one request does not fit")
