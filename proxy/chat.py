@@ -38,7 +38,7 @@ class ChatRequest:
 
     ``output_limit`` is None where the client gave none; ``size`` is in bytes; ``native`` is the body in the words of
     the surface ``operation`` names, for an upstream that speaks them; ``images`` are those it may bring at most.
-    ``thoughts`` is signed reasoning of earlier turns by the id of the tool call it led to.
+    ``native_headers`` go with it. ``thoughts`` is signed reasoning of earlier turns by the id of the call it led to.
     """
 
     model: str
@@ -51,13 +51,18 @@ class ChatRequest:
     size: int
     operation: str = "chat"
     native: dict[str, Any] | None = None
+    native_headers: tuple[tuple[str, str], ...] = ()
     images: int = 0
     service_tier: str = ""
     thoughts: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
 
     def input_bound(self, context_window: int) -> int:
-        """The most prompt tokens this can be: a byte-level BPE token is at least one byte, a linked image has a cap."""
-        return min(self.size + self.linked_images * IMAGE_TOKENS, context_window)
+        """The most prompt tokens this can be: a byte-level BPE token is at least one byte, a linked image has a cap.
+
+        Texts to embed are read one by one: each has the context window to itself.
+        """
+        windows = self.choices if self.operation == "embeddings" else 1
+        return min(self.size + self.linked_images * IMAGE_TOKENS, context_window * windows)
 
     def input_estimate(self) -> int:
         """A likely number of prompt tokens, at four bytes each."""
@@ -145,6 +150,8 @@ def _check_messages(messages: list[Any]) -> int:
             raise wrong_type(f"messages[{index}]", "an object", message)
         role = message.get("role")
         content = message.get("content")
+        if message.get("tool_calls") and role != "assistant":
+            raise bad("Only assistant messages have tool calls.", "invalid_value", f"messages[{index}].tool_calls")
         if type(content) is str and (role == "user" or role == "system"):
             continue
         if type(role) is not str or role not in ROLES:
@@ -213,6 +220,8 @@ def _tool_call_ids(message: dict[str, Any], index: int) -> list[str]:
             raise wrong_type(path, "an object", call)
         if type(call.get("id")) is not str:
             raise bad(f"Missing required parameter: '{path}.id'.", "missing_required_parameter", f"{path}.id")
+        if "\0" in call["id"]:
+            raise bad(f"Invalid '{path}.id': it contains NUL.", "invalid_value", f"{path}.id")
         ids.append(call["id"])
     return ids
 

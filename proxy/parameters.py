@@ -80,6 +80,8 @@ def _sized(row: Parameter, value: Any, kind: str) -> Any:
 def _string(row: Parameter, value: Any) -> Any:
     if type(value) is not str:
         raise wrong_type(row.name, "a string", value)
+    if "\0" in value:
+        raise bad(f"Invalid '{row.name}': it contains NUL.", "invalid_value", row.name)
     return _sized(row, value, "string")
 
 
@@ -185,17 +187,30 @@ _CHECKS: dict[str, Callable[[Parameter, Any], Any]] = {
     "modalities": _modalities,
 }
 
-CHECKS = {row.name: (_CHECKS[row.kind], row) for row in TABLE}
+Checks = dict[str, tuple[Callable[[Parameter, Any], Any], Parameter]]
 
 
-def sift(body: dict[str, Any], dialect: str) -> tuple[str, ...]:
+def checks_of(table: tuple[Parameter, ...]) -> Checks:
+    """A table's checks by name; a kind without one is checked by whoever owns the table."""
+    return {row.name: (_CHECKS.get(row.kind, _as_it_is), row) for row in table}
+
+
+def _as_it_is(row: Parameter, value: Any) -> Any:
+    return value
+
+
+CHECKS = checks_of(TABLE)
+REQUIRED = ("model", "messages")
+
+
+def sift(body: dict[str, Any], dialect: str, checks: Checks = CHECKS) -> tuple[str, ...]:
     """The parameters of a checked body that ``dialect`` (anthropic or gemini) has no way to be told, unknown ones too.
 
     Raises BadRequest for one that must not be left out in silence.
     """
     dropped = []
     for name in body:
-        known = CHECKS.get(name)
+        known = checks.get(name)
         fate = "drop" if known is None else getattr(known[1], dialect)
         if fate == "refuse":
             raise bad(f"This model does not take '{name}'.", "unsupported_parameter", name)
@@ -204,7 +219,7 @@ def sift(body: dict[str, Any], dialect: str) -> tuple[str, ...]:
     return tuple(dropped)
 
 
-def check(body: dict[str, Any]) -> dict[str, Any]:
+def check(body: dict[str, Any], checks: Checks = CHECKS, required: tuple[str, ...] = REQUIRED) -> dict[str, Any]:
     """The body with nulls dropped and every known parameter of its type and range; raises BadRequest naming the first.
 
     Unknown names pass, as clients rely on it, unless they try to steer the gateway.
@@ -215,7 +230,7 @@ def check(body: dict[str, Any]) -> dict[str, Any]:
     for name, value in body.items():
         if value is None:
             continue
-        known = CHECKS.get(name)
+        known = checks.get(name)
         if known is not None:
             if known[1].refuse:
                 raise bad(f"'{name}' {known[1].refuse}.", "unsupported_parameter", name)
@@ -223,7 +238,7 @@ def check(body: dict[str, Any]) -> dict[str, Any]:
         elif name in STEERING:
             raise bad(f"Unknown parameter: '{name}'.", "unknown_parameter", name)
         checked[name] = value
-    for name in ("model", "messages"):
+    for name in required:
         if name not in checked:
             raise bad(f"Missing required parameter: '{name}'.", "missing_required_parameter", name)
     return checked

@@ -8,10 +8,8 @@ from typing import Any
 from billing.meters import Usage
 from proxy.dialects import failures, gemini_answer
 from proxy.dialects.chunks import TranslatedStream
+from proxy.dialects.gemini_answer import PICTURE_SIZE
 from proxy.dialects.shape import Asked
-
-PICTURE_TOKENS = 1290
-"""What a picture is taken to be where no counts came: what Google bills for one of the usual size."""
 
 
 class GeminiStream(TranslatedStream):
@@ -52,7 +50,11 @@ class GeminiStream(TranslatedStream):
 
     def delivered(self) -> int:
         """As usual, and what pictures are."""
-        return super().delivered() + self._reading.images * PICTURE_TOKENS
+        return super().delivered() + self._reading.images * PICTURE_SIZE // 4
+
+    def said(self) -> int:
+        """As usual, and what pictures are."""
+        return super().said() + self._reading.images * PICTURE_SIZE
 
     def tail(self, usage: Usage, extras: Mapping[str, Any]) -> bytes:
         """See AnswerStream. Endings are still there where the connection broke after the last event."""

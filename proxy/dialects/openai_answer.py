@@ -25,14 +25,7 @@ ODD_REASONS = {
 
 def read(raw: bytes, asked: Asked) -> Answer:
     """The upstream's answer under our id and the model name that was asked for."""
-    try:
-        body = orjson.loads(raw)
-    except ValueError:
-        raise MalformedAnswer("not JSON") from None
-    if type(body) is not dict:
-        raise MalformedAnswer("not an object")
-    if body.get("error"):
-        raise failures.embedded(body)
+    body = decoded(raw)
     choices = body.get("choices")
     if type(choices) is not list or not choices:
         raise MalformedAnswer("no choices")
@@ -62,6 +55,19 @@ def read(raw: bytes, asked: Asked) -> Answer:
         reported_model=reported if type(reported) is str else "",
         service_tier=tier if type(tier) is str else "",
     )
+
+
+def decoded(raw: bytes) -> dict[str, Any]:
+    """A JSON object; raises MalformedAnswer, or the error that it holds."""
+    try:
+        body = orjson.loads(raw)
+    except ValueError:
+        raise MalformedAnswer("not JSON") from None
+    if type(body) is not dict:
+        raise MalformedAnswer("not an object")
+    if body.get("error"):
+        raise failures.embedded(body)
+    return body
 
 
 def repaired_message(message: dict[str, Any]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import pytest
 from billing.meters import Usage
 from proxy import chat
 from proxy.dialects.gemini import Gemini, failure_message
-from proxy.dialects.gemini_answer import call_id
+from proxy.dialects.gemini_answer import PICTURE_SIZE, call_id
 from proxy.dialects.gemini_contents import UNSIGNED
 from proxy.dialects.gemini_schema import declaration
 from proxy.dialects.gemini_stream import GeminiStream
@@ -218,7 +218,7 @@ def test_it_gathers_instructions_and_merges_turns() -> None:
 
 
 def test_it_takes_pictures_sound_and_files() -> None:
-    parts = [
+    parts: list[dict[str, Any]] = [
         {"type": "image_url", "image_url": {"url": "data:image/PNG;base64,AAAA"}},
         {"type": "image_url", "image_url": {"url": "https://x.test/a.webp?b=c.png"}},
         {"type": "image_url", "image_url": {"url": "https://x.test/picture"}},
@@ -451,7 +451,7 @@ def test_it_knows_why_it_ended(theirs: Any, ours: str) -> None:
 
 
 def test_calls_have_ids_and_signatures() -> None:
-    parts = [
+    parts: list[dict[str, Any]] = [
         {"functionCall": {"name": "f", "args": {"x": "é"}}, "thoughtSignature": "SIG"},
         {"functionCall": {"name": "g", "id": "theirs"}},
     ]
@@ -483,7 +483,7 @@ def test_pictures_are_images_of_the_message_and_are_counted() -> None:
     message = answer.body["choices"][0]["message"]
     assert message["images"] == [PICTURE, {**PICTURE, "index": 1}]
     assert answer.usage == Usage(input=9, output=1, reasoning=2, output_image=3, images=2)
-    assert answer.text_size == 3
+    assert answer.text_size == 3 + 2 * PICTURE_SIZE
 
 
 def test_a_blocked_prompt_is_an_empty_filtered_answer() -> None:
