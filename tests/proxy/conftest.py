@@ -13,8 +13,8 @@ from tests.proxy.town import Town
 
 @pytest.fixture(scope="session")
 def town(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Town]:
-    """Two gateway processes and a sandbox; bodies up to 1 MB."""
-    variables = {"TOLLGATE_MAX_BODY_MB": "1", "TOLLGATE_ALLOW_PRIVATE_UPSTREAMS": "1"}
+    """Two gateway processes and a sandbox; bodies up to 1 MB, that arrive within 5 s."""
+    variables = {"TOLLGATE_MAX_BODY_MB": "1", "TOLLGATE_BODY_S": "5", "TOLLGATE_ALLOW_PRIVATE_UPSTREAMS": "1"}
     product = Product(SERVERS, tmp_path_factory.mktemp("town"), workers=2, variables=variables)
     try:
         product.start()
