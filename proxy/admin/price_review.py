@@ -12,6 +12,7 @@ from django.http import QueryDict
 
 from proxy.models import PriceImport, PriceProposal, Upstream
 from proxy.pricing_import import offer, stored
+from proxy.pricing_import.fields import plain
 from proxy.pricing_import.findings import shown
 from proxy.pricing_import.matching import public_name
 from proxy.pricing_import.proposal import TAKEN, Status
@@ -107,7 +108,7 @@ def review(price_import: PriceImport, asked: QueryDict) -> Review:
     tabs = {tab.key: tab for tab in _tabs(counts)}
     wanted = asked.get("show", "")
     chosen = wanted if wanted in tabs else next((key for key, tab in tabs.items() if tab.size), "new")
-    query = asked.get("q", "")[:100].strip()
+    query = plain(asked.get("q", "").strip(), 100)
     found = rows_of(price_import, chosen)
     if query:
         found = found.filter(Q(name__icontains=query) | Q(model__icontains=query) | Q(provider__iexact=query))

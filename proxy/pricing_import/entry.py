@@ -8,7 +8,7 @@ from typing import Any
 
 from billing.meters import PARENT_CLASS
 from proxy.pricing_import import tiers
-from proxy.pricing_import.fields import ALWAYS, Condition, ValueProblem, exact, is_price_like, place, whole
+from proxy.pricing_import.fields import ALWAYS, Condition, ValueProblem, exact, is_price_like, place, plain, whole
 
 CAPABILITIES = (
     "function_calling",
@@ -121,16 +121,16 @@ def entry_of(name: str, fields: dict[Any, Any]) -> Entry:
     """What the fields of one model say. Under None, ``fields`` has the names that are there twice."""
     collected = _Collected()
     for twice in fields.get(None, ()):
-        collected.unreadable.append((twice, "it is there twice"))
-    mode = str(fields.get("mode") or "")[:40]
+        collected.unreadable.append((plain(twice, 100), "it is there twice"))
+    mode = plain(fields.get("mode") or "", 40)
     for key, value in fields.items():
         if key is not None and value is not None and is_price_like(key) and key not in _aside(mode):
-            collected.take(key[:100], value)
+            collected.take(plain(key, 100), value)
     _settle(mode, fields, collected)
     base = collected.stated.pop(ALWAYS, {})
     return Entry(
         name=name,
-        provider=str(fields.get("litellm_provider") or "")[:60],
+        provider=plain(fields.get("litellm_provider") or "", 60),
         mode=mode,
         prices=base,
         tiers=_whole_tiers(base, collected),

@@ -115,5 +115,10 @@ def _ten_to(power: int) -> int:
     return int("1" + "0" * power)
 
 
+def plain(text: object, most: int) -> str:
+    """A text as it can be stored and shown: no control characters, no halves of pairs, and not too long."""
+    return "".join(c if c.isprintable() else "�" for c in str(text)[:most])
+
+
 def _shown(value: object) -> str:
-    return f"“{str(value)[:40]}”"
+    return f"“{plain(value, 40)}”"

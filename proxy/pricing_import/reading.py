@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import Any
 
 from proxy.pricing_import.entry import Entry, entry_of
+from proxy.pricing_import.fields import plain
 
 MOST_BYTES = 64 * 1024 * 1024
 MOST_ENTRIES = 50_000
@@ -34,7 +35,7 @@ def read(content: bytes) -> PriceFile:
     document = _document(content)
     models = {name: value for name, value in document.items() if isinstance(name, str) and isinstance(value, dict)}
     taken = [name for name, value in models.items() if _is_model(name, value)]
-    skipped = tuple(str(name)[:LONGEST_NAME] for name in document if name is not None and name not in set(taken))
+    skipped = tuple(plain(name, LONGEST_NAME) for name in document if name is not None and name not in set(taken))
     if not taken:
         raise PriceFileProblem("There is no model in it: each has litellm_provider, mode and its prices.")
     twins = _twins(taken, document.get(None, ()))
@@ -76,7 +77,8 @@ def _members(pairs: list[tuple[str, Any]]) -> dict[Any, Any]:
 
 
 def _is_model(name: str, value: dict[Any, Any]) -> bool:
-    return name != EXAMPLE and 0 < len(name) <= LONGEST_NAME and ("litellm_provider" in value or "mode" in value)
+    can_be = 0 < len(name) <= LONGEST_NAME and name.isprintable()
+    return can_be and name != EXAMPLE and ("litellm_provider" in value or "mode" in value)
 
 
 def _twins(names: list[str], repeated: tuple[str, ...]) -> dict[str, tuple[str, ...]]:

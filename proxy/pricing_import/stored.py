@@ -14,6 +14,7 @@ from portal.models import User
 from proxy.models import PriceImport, PriceProposal
 from proxy.pricing_import import offer
 from proxy.pricing_import.entry import Entry, Tier
+from proxy.pricing_import.fields import plain
 from proxy.pricing_import.proposal import Proposal
 from proxy.pricing_import.reading import PriceFile
 
@@ -27,7 +28,7 @@ def keep(*, file: PriceFile, source: str, actor: User | None, now: datetime) -> 
     """Compare a file with what is sold, and store the proposals for review."""
     found, missing = offer.proposals(file)
     kept = PriceImport.objects.create(
-        source=source[:500],
+        source=plain(source, 500),
         sha256=file.sha256,
         missing=missing,
         made_by=actor,

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from proxy.pricing_import.fields import ALWAYS, CLASSES, Condition, ValueProblem, exact, whole
+from proxy.pricing_import.fields import ALWAYS, CLASSES, Condition, ValueProblem, exact, plain, whole
 
 Hours = tuple[tuple[int, int], ...]
 """Windows of UTC minutes of the day, half-open; one that starts after its end goes on past midnight."""
@@ -51,7 +51,7 @@ def prices(fields: dict[str, Any], *, aside: str = "") -> dict[str, int]:
         if field == aside:
             continue
         if field not in CLASSES:
-            raise ValueProblem(f"its {field[:60]} is not understood")
+            raise ValueProblem(f"its {plain(field, 60)} is not understood")
         found[CLASSES[field]] = exact(value)
     return found
 
