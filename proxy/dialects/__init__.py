@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 from proxy.dialects.anthropic import Anthropic
+from proxy.dialects.anthropic_native import AnthropicNative
+from proxy.dialects.embeddings import GeminiEmbeddings, OpenAIEmbeddings
 from proxy.dialects.gemini import Gemini
+from proxy.dialects.images import GeminiImages, OpenAIImages
 from proxy.dialects.openai import OpenAI
 from proxy.dialects.shape import Dialect
 
 DIALECTS: dict[tuple[str, str], Dialect] = {
     ("chat", "openai"): OpenAI(),
     ("chat", "anthropic"): Anthropic(),
+    ("messages", "anthropic"): AnthropicNative(),
     ("chat", "gemini"): Gemini(),
+    ("embeddings", "openai"): OpenAIEmbeddings(),
+    ("embeddings", "gemini"): GeminiEmbeddings(),
+    ("images", "openai"): OpenAIImages(),
+    ("images", "gemini"): GeminiImages(),
 }
 
 NAMES = frozenset(name for _, name in DIALECTS)

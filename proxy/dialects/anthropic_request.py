@@ -21,6 +21,13 @@ LEAST_TOP_P = 0.95
 BY_RULES = ("refuse", "most", "drop", "forced_tool_choice", "sampling")
 """The rules that speak of the client's parameters; the others are about the body that is sent."""
 
+BOUNDS = (
+    "minLength", "maxLength", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf", "maxItems",
+    "uniqueItems", "minProperties", "maxProperties",
+)  # fmt: skip
+NAMED = ("properties", "$defs", "definitions")
+LISTED = ("anyOf", "allOf", "oneOf", "prefixItems")
+
 _PERSONAL = re.compile(r"@|^\+?[\d\s().-]{7,}$")
 
 Body = dict[str, Any]
@@ -42,7 +49,7 @@ def body_of(
     choice, dropped = _settled_choice(given, tools, plan, dropped)
     if plan.on and plan.kind != "always" and choice.get("type") in ("any", "tool"):
         plan = plan.switched_off()
-    if plan.on and plan.kind == "budget" and unsigned(turns):
+    if plan.on and anthropic_thinking.must_return(upstream_model, plan.kind) and unsigned(turns):
         plan = plan.switched_off()
     if not plan.on:
         turns = without_thinking(turns) or turns
@@ -170,16 +177,25 @@ def _put_format(body: Body, given: Body, system: list[Body], plan: Plan) -> None
 
 
 def closed(schema: Any) -> Any:
-    """A JSON schema whose objects take no other members, unless it says something about it: Anthropic asks for that."""
-    if type(schema) is list:
-        return [closed(inner) for inner in schema]
+    """A JSON schema as Anthropic takes it: its objects have no other members, and bounds are said in words."""
     if type(schema) is not dict:
         return schema
-    whole = {name: closed(inner) for name, inner in schema.items()}
+    whole = {name: _closed_inner(name, inner) for name, inner in schema.items() if name not in BOUNDS}
     kind = schema.get("type")
     if kind == "object" or (type(kind) is list and "object" in kind):
-        whole.setdefault("additionalProperties", False)
+        whole["additionalProperties"] = False
+    said = ", ".join(f"{name}: {schema[name]}" for name in BOUNDS if type(schema.get(name)) in (int, float, bool))
+    if said:
+        whole["description"] = f"{schema.get('description', '')} ({said})".strip()
     return whole
+
+
+def _closed_inner(name: str, inner: Any) -> Any:
+    if name in NAMED and type(inner) is dict:
+        return {key: closed(part) for key, part in inner.items()}
+    if name in LISTED and type(inner) is list:
+        return [closed(part) for part in inner]
+    return closed(inner) if name == "items" else inner
 
 
 def _put_rest(body: Body, given: Body, chat: ChatRequest) -> tuple[str, ...]:

@@ -35,6 +35,12 @@ def kind_of(upstream_model: str, rules: Mapping[str, Any]) -> str:
     return next((kind for name, kind, _ in FAMILIES if name.search(upstream_model)), "adaptive")
 
 
+def must_return(upstream_model: str, kind: str) -> bool:
+    """Whether a tool turn must bring its thinking back: with a budget; adaptive families of Claude are known not to."""
+    lenient = any(name.search(upstream_model) and family == "adaptive" for name, family, _ in FAMILIES)
+    return kind == "budget" or (kind == "adaptive" and not lenient)
+
+
 def takes_sampling(upstream_model: str, rules: Mapping[str, Any]) -> bool:
     """Whether temperature, top_p and top_k may be sent."""
     ruled = rules.get("sampling")

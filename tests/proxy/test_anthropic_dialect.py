@@ -203,10 +203,12 @@ PARAMETERS: dict[str, tuple[dict[str, Any], dict[str, Any], tuple[str, ...]]] = 
     ),
     "json_schema": (
         {"response_format": {"type": "json_schema", "json_schema": {"name": "n", "schema": {
-            "type": "object", "properties": {"a": {"type": "array", "items": {"type": "object"}}}}}}},
+            "type": "object", "properties": {"a": {"type": "array", "items": {"type": "object"}},
+            "minimum": {"type": "integer", "minimum": 3, "description": "A."}}}}}},
         {"output_config": {"format": {"type": "json_schema", "schema": {
             "type": "object", "additionalProperties": False, "properties": {
-                "a": {"type": "array", "items": {"type": "object", "additionalProperties": False}}}}}}},
+                "a": {"type": "array", "items": {"type": "object", "additionalProperties": False}},
+                "minimum": {"type": "integer", "description": "A. (minimum: 3)"}}}}}},
         (),
     ),
 }  # fmt: skip
@@ -353,6 +355,12 @@ def test_it_keeps_adaptive_thinking_on_where_a_tool_turn_had_none() -> None:
     body, dropped = sent({"messages": tool_turn(), "reasoning_effort": "low", **TOOLS})
     assert body["thinking"] == ON
     assert dropped == ()
+
+
+def test_it_takes_no_chance_with_an_adaptive_model_it_does_not_know() -> None:
+    body, dropped = sent({"messages": tool_turn(), "reasoning_effort": "low", **TOOLS}, model="somebodys-model")
+    assert body["thinking"] == {"type": "disabled"}
+    assert dropped == ("reasoning_effort",)
 
 
 def test_it_leaves_thinking_out_where_it_is_off() -> None:
