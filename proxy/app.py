@@ -7,8 +7,8 @@ import re
 from typing import Any
 from urllib.parse import unquote
 
-from proxy.errors import BadRequest, GatewayError, Internal, MethodNotAllowed, NotFound
-from proxy.exchange import Exchange, HungUp, Receive, Send
+from proxy.errors import BadRequest, GatewayError, Internal, MethodNotAllowed, NotFound, excerpt
+from proxy.exchange import BODY_S, Exchange, HungUp, Receive, Send
 from proxy.gateway import Gateway
 from proxy.headers import JSON
 from proxy.inquiries import Inquiries
@@ -19,29 +19,41 @@ from proxy.surfaces.shape import Surface
 
 logger = logging.getLogger(__name__)
 
-PREFIXES = ("/v1", "/api/v1", "/models", "/openai/", *SURFACES, "/messages/count_tokens", "/estimate")
+ELSEWHERE = (
+    "/assistants", "/audio", "/batches", "/completions", "/containers", "/conversations", "/edits", "/embeddings",
+    "/engines", "/evals", "/files", "/fine_tuning", "/images", "/messages", "/moderations", "/organization",
+    "/realtime", "/rerank", "/responses", "/threads", "/uploads", "/vector_stores", "/videos",
+)  # fmt: skip
+"""What else clients of such APIs ask for, by a base URL without ``/v1``: a JSON 404 helps them, a page does not."""
+PREFIXES = ("/v1", "/api/v1", "/models", "/openai/", "//", *SURFACES, "/estimate", *ELSEWHERE)
 ENVELOPE = Envelope(PLAIN)
 
 _SLASHES = re.compile(r"//+")
-_AZURE = re.compile(r"/openai/(?:v1|deployments/[^/]+)(/.*)")
+_VERSION = re.compile(r"(?:/v1(?=/|$))+", re.IGNORECASE)
+_ENVELOPED = re.compile(r"/api(?=/v1(?:/|$))", re.IGNORECASE)
+_AZURE = re.compile(
+    r"/openai(?:(?=/v1/)|/deployments/.+?(?=/(?:chat/completions|completions|embeddings|images/|responses)))",
+    re.IGNORECASE,
+)
 
 
 class App:
     """Routes on the path alone, which clients write in many ways; never redirects."""
 
-    def __init__(self, gateway: Gateway, inquiries: Inquiries, *, most_body: int) -> None:
+    def __init__(self, gateway: Gateway, inquiries: Inquiries, *, most_body: int, body_s: float = BODY_S) -> None:
         self._gateway = gateway
         self._inquiries = inquiries
         self._most_body = most_body
+        self._body_s = body_s
 
     def takes(self, path: str) -> bool:
         """Whether a path is the gateway's."""
-        return path.startswith(PREFIXES) or path.startswith("//")
+        return path.startswith(PREFIXES) or not path.startswith("/") or path[:8].lower().startswith(PREFIXES)
 
     async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
         """Serve one request."""
         request_id = self._gateway.new_id()
-        exchange = Exchange(scope, receive, send, request_id=request_id, most_body=self._most_body)
+        exchange = Exchange(scope, receive, send, request_id=request_id, most_body=self._most_body, body_s=self._body_s)
         path, enveloped = normal(scope["path"])
         surface = (ENVELOPES if enveloped else SURFACES).get(path)
         shown = surface or (ENVELOPE if enveloped else PLAIN)
@@ -67,7 +79,7 @@ class App:
             raise MethodNotAllowed("POST")
         inquiry = self._inquiries.find(path)
         if inquiry is None:
-            raise NotFound(f"Unknown request URL: {method} {path[:64]}.", None)
+            raise NotFound(f"Unknown request URL: {excerpt(method)} {excerpt(path)}.", None)
         if method != inquiry.method and not (method == "HEAD" and inquiry.method == "GET"):
             raise MethodNotAllowed(inquiry.method)
         body = await inquiry.answer(exchange, path)
@@ -95,12 +107,13 @@ def normal(path: str) -> tuple[str, bool]:
     if path == "/v1/chat/completions":
         return "/chat/completions", False
     path = _SLASHES.sub("/", unquote(path))
-    enveloped = path == "/api/v1" or path.startswith("/api/v1/")
+    enveloped = _ENVELOPED.match(path)
     if enveloped:
         path = path[len("/api") :]
-    azure = _AZURE.fullmatch(path)
+    azure = _AZURE.match(path)
     if azure:
-        path = azure[1]
-    while path == "/v1" or path.startswith("/v1/"):
-        path = path[len("/v1") :]
-    return path.rstrip("/") or "/", enveloped
+        path = path[azure.end() :]
+    version = _VERSION.match(path)
+    if version:
+        path = path[version.end() :]
+    return path.rstrip("/") or "/", enveloped is not None

@@ -20,16 +20,18 @@ from redis.asyncio import Redis
 
 from billing import budgets
 from portal import environment, tenancy
-from proxy import addresses, credentials
+from proxy import addresses, credentials, receipts
 from proxy.app import App
 from proxy.attempts import Attempts
 from proxy.directory import Directory
 from proxy.exchange import Receive, Send
 from proxy.gateway import Gateway, Options
 from proxy.inquiries import Inquiries
-from proxy.journal import AWAY, Connection, Journal
+from proxy.journal import Journal
 from proxy.live import LiveStreams
+from proxy.postgres import AWAY, Connection
 from proxy.rates import Limiter
+from proxy.records import Reader
 from proxy.refresh import Refresher
 from proxy.shutdown import Termination
 from proxy.upstream import Clients
@@ -109,7 +111,9 @@ class Application:
         self._refresher.start()
         await asyncio.wait_for(self._refresher.loaded.wait(), 30)
         self._upkeep = asyncio.create_task(self._keep_up(), name="upkeep")
-        self._app = App(gateway, Inquiries(gateway), most_body=settings.MOST_BODY_BYTES)
+        self._reader = Reader(settings.DATABASE_URL)
+        inquiries = Inquiries(gateway, self._reader, receipts.signing_key(settings.MASTER_KEY))
+        self._app = App(gateway, inquiries, most_body=settings.MOST_BODY_BYTES, body_s=settings.BODY_SECONDS)
         self._termination.begin = self._drain
         gc.collect()
         gc.freeze()  # what start-up made lives for ever: no collection needs to look at it again
@@ -122,6 +126,7 @@ class Application:
         await self._streams.stop()
         await self._journal.stop(within_s=SETTLE_S)
         await self._limiter.stop()
+        await self._reader.close()
         await self._clients.close()
 
     def _drain(self) -> None:

@@ -24,7 +24,8 @@ EXPOSED = (
     b"x-request-id, openai-processing-ms, retry-after, retry-after-ms, x-should-retry, x-ratelimit-limit-requests, "
     b"x-ratelimit-remaining-requests, x-ratelimit-reset-requests, x-ratelimit-limit-tokens, "
     b"x-ratelimit-remaining-tokens, x-ratelimit-reset-tokens, x-tollgate-upstream, x-tollgate-model, "
-    b"x-tollgate-cost, x-tollgate-overhead-ms, x-tollgate-attempts"
+    b"x-tollgate-cost, x-tollgate-overhead-ms, x-tollgate-attempts, x-tollgate-dropped, x-tollgate-reported-model, "
+    b"idempotent-replayed"
 )
 
 
@@ -35,7 +36,9 @@ class HungUp(Exception):
 class Exchange:
     """One request and its answer. ``headers`` are the client's, by lower-case name; of a name sent twice, the last."""
 
-    __slots__ = ("_body_s", "_extra", "_most_body", "_sent", "headers", "receive", "request_id", "send", "started")
+    __slots__ = (
+        "_body_s", "_extra", "_most_body", "_sent", "headers", "query", "receive", "request_id", "send", "started",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -48,6 +51,7 @@ class Exchange:
         body_s: float = BODY_S,
     ) -> None:
         self._sent = scope["headers"]
+        self.query: bytes = scope["query_string"]
         self.headers: dict[bytes, bytes] = dict(self._sent)
         self.receive = receive
         self.send = send

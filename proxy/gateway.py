@@ -147,6 +147,7 @@ class Gateway:
             chat.choices,
             created,
             None if surface.speaks == OPENAI else partial(surface.writer, chat, answer_id, created),
+            chat.body.get("encoding_format", ""),
         )
 
     async def _answer(self, call: Call) -> None:
@@ -158,7 +159,7 @@ class Gateway:
         cost = meter.settle(
             Outcome(
                 answer.usage,
-                max(1, answer.text_size // 4),
+                0 if call.chat.operation == "embeddings" else max(1, answer.text_size // 4),
                 finish_reason=answer.finish_reason,
                 usage_ignored=answer.usage_ignored,
                 output_bytes=answer.text_size,
@@ -245,6 +246,7 @@ class Gateway:
                 finish_reason=translator.finish_reason,
                 usage_ignored=translator.usage_ignored,
                 output_bytes=translator.said(),
+                partial=not translator.done and not translator.complete(),
             )
         )
 

@@ -15,7 +15,10 @@ CLIENT_GONE, USAGE_IGNORED = 1, 4
 
 
 class Outcome(NamedTuple):
-    """How a call ended: the upstream's counts if they can be true, and output tokens delivered by our own estimate."""
+    """How a call ended: the upstream's counts if they can be true, and output tokens delivered by our own estimate.
+
+    The counts are ``partial`` where the answer broke off: what was read is right, more may have been written.
+    """
 
     usage: Usage | None
     delivered: int
@@ -24,6 +27,7 @@ class Outcome(NamedTuple):
     finish_reason: str = ""
     usage_ignored: bool = False
     output_bytes: int = 0
+    partial: bool = False
 
 
 class UsageMeter:
@@ -105,6 +109,10 @@ class UsageMeter:
         price is the one for what was used, in the service tier that answered.
         """
         usage, basis, ignored = outcome.usage, "exact", outcome.usage_ignored
+        if usage is not None and outcome.partial:
+            basis = "estimated"
+            unseen = max(0, outcome.delivered - usage.completion_tokens)
+            usage = usage._replace(output=usage.output + unseen)
         cost, price = None, self._price
         if usage is not None:
             try:

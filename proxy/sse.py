@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 KEEPALIVE = b": keepalive\n\n"
-MOST_PENDING = 16 * 1024 * 1024
+MOST_PENDING = 32 * 1024 * 1024
 
 
 class TooLong(Exception):

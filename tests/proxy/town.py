@@ -24,6 +24,7 @@ KINDS = (
     "json", "400", "401", "429-2", "500", "503", "529", "html", "html200", "error200", "redirect", "timeout",
     "slow-1500", "flaky-1", "drop-3", "truncated-3", "midstream-error-3", "malformed-3", "no-usage", "zero-usage",
     "negative-usage", "huge-usage", "usage-twice", "usage-each", "crlf", "comments", "split", "longline-1024",
+    "fixed-0x20", "fixed-0x100", "fixed-0x500", "reasoning-7", "paced-30x20",
 )  # fmt: skip
 ALIASED = """
 [[models]]
