@@ -53,6 +53,7 @@ HOT_MODULES = (
     "proxy.spool",
     "proxy.sse",
     "proxy.surfaces",
+    "proxy.thoughts",
     "proxy.upstream",
 )
 PURE_MODULES = (
