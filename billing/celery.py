@@ -32,6 +32,7 @@ app.conf.beat_schedule = {
     "sweep": {"task": "billing.sweep", "schedule": 5, "options": {"expires": 5}},
     "post": {"task": "billing.post", "schedule": 5, "options": {"expires": 5}},
     "prepare": {"task": "billing.prepare", "schedule": 600, "options": {"expires": 600}},
+    "forget": {"task": "billing.forget", "schedule": 600, "options": {"expires": 600}},
     "close": {"task": "billing.close_periods", "schedule": crontab(minute="20"), "options": {"expires": 3600}},
     "check": {"task": "billing.check_books", "schedule": crontab(hour="3", minute="40"), "options": {"expires": 3600}},
 }

@@ -160,6 +160,13 @@ def ensure_partitions(*, now: datetime, months: int = 2) -> int:
         return int(cursor.fetchone()[0])
 
 
+def forget_answers(*, now: datetime) -> int:
+    """Delete the answers kept for idempotency keys whose day is over; returns how many."""
+    with connection.cursor() as cursor:
+        cursor.execute("DELETE FROM billing_storedanswer WHERE expires_at <= %s", [now])
+        return int(cursor.rowcount)
+
+
 def database_now() -> datetime:
     """The database's clock, which owners' heartbeats are written by."""
     with connection.cursor() as cursor:

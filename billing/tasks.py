@@ -1,4 +1,4 @@
-"""The jobs: sweep, post, prepare what time will need, close months, check the books.
+"""The jobs: sweep, post, prepare what time will need, forget what is over, close months, check the books.
 
 Each may run twice, late or beside itself: every one asks the database what is left to do, and constraints or locks
 make doing it again change nothing. Arguments are keywords; unknown ones, of a newer or older sender, are ignored.
@@ -40,6 +40,12 @@ def prepare(**_unknown: Any) -> None:
     """Make the journal's partitions and the budgets' windows before time reaches them."""
     journal.ensure_partitions(now=current_time())
     budgets.ensure_windows(now=current_time())
+
+
+@app.task(name="billing.forget")
+def forget(**_unknown: Any) -> None:
+    """Delete answers that were kept for a day."""
+    journal.forget_answers(now=current_time())
 
 
 @app.task(name="billing.close_periods")

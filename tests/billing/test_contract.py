@@ -6,15 +6,15 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from django.db import connection
+from django.db import DatabaseError, connection
 
 from billing import books, closing, journal, reports
 from billing.journal import Ending
 from billing.meters import COUNTERS, Usage
-from billing.models import Allowance, Run, UsageAdjustment
+from billing.models import Allowance, Run, StoredAnswer, UsageAdjustment
 from billing.pricing import PriceVersion, rate
 from portal.tenancy import as_operator, as_tenant
-from tests.billing.world import PRICES, USD, World, as_gateway
+from tests.billing.world import PRICES, USD, World, as_gateway, as_role, run
 
 DEAR = {name: 3 * price for name, price in PRICES.items()} | {"per_request": 40}
 
@@ -107,9 +107,8 @@ def test_an_open_call_goes_on_under_another_model_and_price(world: World) -> Non
     opening = world.opening()
     world.open([opening])
     with as_gateway():
-        theirs = {"tenant_id": other.tenant.id, "model": "rapid-1", "price_id": dear.id}
-        assert not journal.reassign_usage(opening.id, **theirs)
-        assert journal.reassign_usage(opening.id, **theirs | {"tenant_id": world.tenant.id})
+        for tenant, done in ((other.tenant, False), (world.tenant, True)):
+            assert done is journal.reassign_usage(opening.id, tenant_id=tenant.id, model="rapid-1", price_id=dear.id)
     event = world.event(opening)
     assert (event.model, event.price_id, event.requested_model) == ("rapid-1", dear.id, world.model)
     world.settle([world.ending(opening, Usage(input=7), dear)])
@@ -161,6 +160,25 @@ def test_a_tenant_sees_its_own_runs_and_cannot_raise_their_cap(world: World) -> 
     with as_tenant(world.tenant.id):
         assert [run.tenant_id for run in Run.objects.all()] == [world.tenant.id]
         assert Allowance.objects.filter(kind="run").update(limit=USD) == 0
+
+
+def test_answers_are_forgotten_once_their_day_is_over(world: World) -> None:
+    with as_gateway(), connection.cursor() as cursor:
+        for key, kept_s in ((b"old", 0), (b"new", 3600)):
+            cursor.execute(
+                "SELECT outcome FROM claim_idempotency(%s, %s, 'body', 'request', %s, 15, %s)",
+                [world.tenant.id, key, world.owner, kept_s],
+            )
+            assert cursor.fetchone() == ("claimed",)
+    with as_operator():
+        assert journal.forget_answers(now=journal.database_now()) == 1
+        assert StoredAnswer.objects.filter(tenant=world.tenant).count() == 1
+
+
+@pytest.mark.parametrize("role", ["tollgate_portal", "tollgate_gateway", "tollgate_operator"])
+def test_nobody_reads_stored_answers_past_their_functions(world: World, role: str) -> None:
+    with pytest.raises(DatabaseError, match="permission denied"), as_role(role):
+        run("SELECT sealed FROM billing_storedanswer")
 
 
 @pytest.mark.django_db(transaction=True)
