@@ -59,7 +59,7 @@ class App:
         shown = surface or (ENVELOPE if enveloped else PLAIN)
         try:
             if surface is not None and scope["method"] == "POST":
-                await self._gateway.serve(exchange, surface)
+                await self._gateway.serve(exchange, surface, path)
             else:
                 await self._route(scope["method"], path, shown, exchange)
         except GatewayError as error:
@@ -99,6 +99,7 @@ class App:
         """An error as the answer; where the answer has begun, there is nothing left to say."""
         if exchange.started or isinstance(error, ClientGone):
             return
+        await exchange.drain()
         await exchange.respond(error.status, (JSON, *error.headers), surface.error(error))
 
 

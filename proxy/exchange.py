@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -16,6 +17,7 @@ Send = Callable[[dict[str, Any]], Awaitable[None]]
 Headers = tuple[tuple[bytes, bytes], ...]
 
 BODY_S = 60.0
+SILENCE_S, DRAIN_S = 1.0, 30.0
 LARGE = 256 * 1024
 """Bodies above this are looked through before they are parsed, in a thread: below it nothing can hold the loop."""
 LARGE_COMPRESSED = 16 * 1024
@@ -37,7 +39,8 @@ class Exchange:
     """One request and its answer. ``headers`` are the client's, by lower-case name; of a name sent twice, the last."""
 
     __slots__ = (
-        "_body_s", "_extra", "_most_body", "_sent", "headers", "query", "receive", "request_id", "send", "started",
+        "_body_s", "_extra", "_most_body", "_sent", "headers", "query", "receive", "recorded", "request_id", "send",
+        "started",
     )  # fmt: skip
 
     def __init__(
@@ -56,9 +59,10 @@ class Exchange:
         self.receive = receive
         self.send = send
         self.request_id = request_id
-        self.started = False
+        self.started = self.recorded = False
         self._most_body = most_body
         self._body_s = body_s
+        self._unread = self.headers.get(b"content-length", b"0") != b"0" or b"transfer-encoding" in self.headers
         self._extra: Headers = ((b"x-request-id", b"req_" + request_id.encode()),)
         if b"origin" in self.headers:
             self._extra += (
@@ -112,6 +116,7 @@ class Exchange:
             if not late or task is None:
                 raise
             task.uncancel()
+            self._unread = False
             raise RequestTimeout("The body took too long to arrive.", "request_timeout") from None
         finally:
             timer.cancel()
@@ -124,13 +129,32 @@ class Exchange:
         while more:
             message = await self.receive()
             if message["type"] == "http.disconnect":
+                self._unread = False
                 raise HungUp
             parts.append(message.get("body", b""))
             size += len(parts[-1])
             if size > self._most_body:
                 raise self._too_large()
             more = message.get("more_body", False)
+        self._unread = False
         return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    async def drain(self) -> None:
+        """Before a refusal: read and forget what is left of the body, as long as it keeps coming, within bounds.
+
+        Node's clients, and others, lose the answer if the connection is closed while they still send. Who waits to be
+        asked for the body is not asked for it.
+        """
+        if not self._unread or b"expect" in self.headers:
+            return
+        loop = asyncio.get_running_loop()
+        end, left = loop.time() + DRAIN_S, 2 * self._most_body
+        with contextlib.suppress(TimeoutError):
+            while self._unread and left > 0 and loop.time() < end:
+                async with asyncio.timeout(SILENCE_S):
+                    message = await self.receive()
+                left -= len(message.get("body", b""))
+                self._unread = message.get("more_body", False)
 
     async def start(self, status: int, headers: Headers) -> None:
         """Send the head of an answer."""
