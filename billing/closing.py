@@ -6,7 +6,7 @@ import logging
 from datetime import datetime, timedelta
 
 from billing import books, invoices, posting, reports
-from billing.invoices import InvoiceProblem
+from billing.invoices import CarriedOver, InvoiceProblem
 from billing.models import Invoice
 from billing.parties import Tenant
 from billing.periods import Period, month_of
@@ -25,7 +25,8 @@ def close(*, tenant: Tenant, month: str, now: datetime, finalise: bool) -> Invoi
     """The draft of a month or, with ``finalise``, its invoice; what is used later goes on the next one.
 
     Closing again when nothing new was used returns the invoice there is. If the tenant's books do not balance the
-    draft is parked with the reason, nobody else's. Raises InvoiceProblem and PeriodProblem.
+    draft is parked with the reason, nobody else's. A month that only gives back is on the next invoice: CarriedOver.
+    Raises InvoiceProblem and PeriodProblem.
     """
     posting.post_everything(now=now, tenant_id=tenant.id)
     invoice = invoices.draft(tenant=tenant, month=month, now=now)
@@ -44,7 +45,11 @@ def close(*, tenant: Tenant, month: str, now: datetime, finalise: bool) -> Invoi
         first = differences[0]
         logger.error("books of tenant %s differ: %s", tenant.id, first)
         return invoices.park(invoice=invoice, reason=f"The books differ: {first.check} ({first.what}).")
-    return invoices.finalise(invoice=invoice, now=now)
+    try:
+        return invoices.finalise(invoice=invoice, now=now)
+    except CarriedOver:
+        invoices.discard(invoice=invoice)
+        raise
 
 
 def close_ended(*, tenant: Tenant, now: datetime) -> Invoice | None:
@@ -57,7 +62,7 @@ def close_ended(*, tenant: Tenant, now: datetime) -> Invoice | None:
         return None
     try:
         return close(tenant=tenant, month=period.label, now=now, finalise=True)
-    except NothingUsed:
+    except (NothingUsed, CarriedOver):
         return None
     except InvoiceProblem as problem:
         logger.error("the invoice of tenant %s for %s waits: %s", tenant.id, period.label, problem)

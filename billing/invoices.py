@@ -18,7 +18,7 @@ from billing import invoice_lines, ledger
 from billing.invoice_lines import LineProblem
 from billing.ledger import Entry, Movement
 from billing.models import Invoice, InvoicedTransfer, InvoiceLine, LedgerAccount, Transfer, Wallet
-from billing.money import MoneyProblem, minor_digits, minor_to_pico
+from billing.money import MoneyProblem, format_minor, minor_digits, minor_to_pico
 from billing.parties import Tenant
 from billing.periods import month as month_period
 
@@ -33,12 +33,17 @@ class InvoiceProblem(Exception):
     """An invoice that cannot be made, in words for a finance person."""
 
 
+class CarriedOver(InvoiceProblem):
+    """More is given back than was used: no invoice says so by itself, the next one takes it in."""
+
+
 @transaction.atomic
 def draft(*, tenant: Tenant, month: str, now: datetime) -> Invoice:
     """The draft of a month (``2026-11`` in the tenant's time zone), built anew from what is posted and not invoiced.
 
     Usage of earlier months that came late is on it under its own month. What stands on drafts of later months is taken
-    from them, and drafts in a time zone the tenant has left are taken back: they would keep it from every invoice.
+    from them, and drafts in a time zone the tenant has left, or of earlier months that only give back, are taken back:
+    they would keep it from every invoice.
     Raises PeriodProblem for a text that is no month, InvoiceProblem for a month that has not begun or a currency
     nothing is priced in.
     """
@@ -48,6 +53,7 @@ def draft(*, tenant: Tenant, month: str, now: datetime) -> Invoice:
     _check_currency(tenant.currency)
     _lock(tenant.id)
     _drafts(tenant.id).exclude(timezone=tenant.timezone).delete()
+    _drafts(tenant.id).filter(total__lt=0, period_end_at__lte=period.start).delete()
     invoice, _made = Invoice.objects.get_or_create(
         tenant_id=tenant.id,
         period_start_at=period.start,
@@ -72,7 +78,8 @@ def finalise(*, invoice: Invoice, now: datetime) -> Invoice:
     """Give a draft its number and make it immutable, exactly as the draft reads. Doing it again changes nothing.
 
     The number is taken in the last statement: call this last in your transaction, and numbers stay gapless without
-    holding up other tenants. Raises InvoiceProblem if there is nothing on the draft or its sums disagree.
+    holding up other tenants. Raises InvoiceProblem if there is nothing on the draft or its sums disagree, CarriedOver
+    if its total is negative: discarded, its lines are on the next invoice.
     """
     _lock(invoice.tenant_id)
     invoice = _reread(invoice)
@@ -80,6 +87,11 @@ def finalise(*, invoice: Invoice, now: datetime) -> Invoice:
         return invoice
     if not invoice.lines.exists():
         raise InvoiceProblem(f"Nothing was used in {invoice.period_label}: there is nothing to invoice.")
+    if invoice.total < 0:
+        amount = f"{format_minor(-invoice.total, invoice.currency)} {invoice.currency}"
+        raise CarriedOver(
+            f"{amount} are given back in {invoice.period_label}: they are carried over to the next invoice."
+        )
     _check_sums(invoice)
     snapshot = snapshot_of(invoice)
     _post(invoice, now)

@@ -278,10 +278,48 @@ def test_a_late_void_takes_back_the_surcharge_too(world: World) -> None:
     world.sweep()
     close(world)
     world.settle([Ending(opening.id, opening.tenant_id, state="voided", basis=None)])
+    world.use(Usage(input=3))
+    world.use(Usage(input=3))
     second = close(world)
     with as_operator():
         lines = {line.token_class: line.quantity for line in second.lines.all()}
-    assert lines == {"input": -100, "per_request": -1}
+    assert lines == {"input": -94, "per_request": 1}
+    assert balanced(world)
+
+
+@pytest.mark.parametrize("mode", ["postpaid", "prepaid"])
+@pytest.mark.django_db
+def test_29_a_month_that_only_gives_back_is_carried_over_to_the_next_invoice(mode: str) -> None:
+    world = World(mode=mode)
+    world.clock += timedelta(hours=1)
+    world.price = world.publish({"input": 10, "output": 10, "per_request": USD})
+    opening = world.opening()
+    world.open([opening])
+    world.sweep()
+    close(world)
+    world.settle([Ending(opening.id, opening.tenant_id, state="voided", basis=None)])
+    with pytest.raises(InvoiceProblem, match=r"1\.00 USD are given back in 2027-03: they are carried over"):
+        close(world)
+    draft = close(world, finalise=False)
+    with as_operator():
+        with pytest.raises(InvoiceProblem, match="carried over"):
+            invoices.finalise(invoice=draft, now=world.clock)
+        assert draft.total == -100
+    world.clock += timedelta(days=45)
+    with as_operator():
+        assert closing.close_ended(tenant=world.tenant, now=world.clock) is None
+        assert Invoice.objects.filter(tenant=world.tenant).count() == 1
+    left = close(world, finalise=False)
+    assert balanced(world)
+    for _call in range(3):
+        world.use(Usage(input=1))
+    world.clock += timedelta(days=30)
+    later = close(world, APRIL)
+    with as_operator():
+        lines = {(line.period_label, line.token_class): line.quantity for line in later.lines.all()}
+        assert not Invoice.objects.filter(pk=left.pk).exists()
+    assert lines[MARCH, "per_request"] == -1
+    assert (lines[APRIL, "per_request"], later.total) == (3, 200)
     assert balanced(world)
 
 

@@ -18,6 +18,7 @@ from hypothesis.stateful import (
 )
 
 from billing import books, budgets, closing, invoices, journal, ledger
+from billing.invoices import CarriedOver
 from billing.journal import Ending
 from billing.meters import Usage
 from billing.models import Allowance, Invoice, UsageEvent
@@ -175,11 +176,13 @@ class Billing(RuleBasedStateMachine):
         invoice = self._draft(back)
         if not final:
             return
-        if not self.oracle.lines(invoice.pk):
+        if not self.oracle.lines(invoice.pk) or invoice.total < 0:
             with as_operator():
+                if invoice.lines.exists():
+                    with pytest.raises(CarriedOver):
+                        invoices.finalise(invoice=invoice, now=self.world.clock)
                 invoices.discard(invoice=invoice)
-            for item in self.oracle.items:
-                item.invoice = None if item.invoice == invoice.pk else item.invoice
+            self._see_which_drafts_are_gone()
             return
         with as_operator():
             for _time in range(2):
@@ -196,11 +199,13 @@ class Billing(RuleBasedStateMachine):
             closed = closing.close_ended(tenant=self.world.tenant, now=self.world.clock)
         if closed:
             self.oracle.post()
+            self._see_which_drafts_are_gone()
             self.oracle.draft(closed.pk, closed.period_end_at)
             assert (closed.status, int(closed.exact)) == ("finalised", self.oracle.exact(closed.pk))
             self.oracle.finalise(int(closed.exact), closed.total)
         else:
             self._see_what_was_posted()
+            self._see_which_drafts_are_gone()
 
     # -- what must hold after every act
 
@@ -233,6 +238,7 @@ class Billing(RuleBasedStateMachine):
         with as_operator():
             invoice = invoices.draft(tenant=self.world.tenant, month=month.label, now=self.world.clock)
             lines = list(invoice.lines.all())
+        self._see_which_drafts_are_gone()
         expected = self.oracle.draft(invoice.pk, invoice.period_end_at)
         found = {(line.period_label, line.price_id, line.token_class): line.quantity for line in lines}
         assert found == {key: number for key, number in expected.items() if self._shown(key)}
@@ -262,6 +268,13 @@ class Billing(RuleBasedStateMachine):
         """Closing may have posted before it found that nothing is due; posting is seen in the accounts."""
         if self.world.balance("revenue") != -self.oracle.posted:
             self.oracle.post()
+
+    def _see_which_drafts_are_gone(self) -> None:
+        """What was on a draft that was discarded is on no invoice again."""
+        with as_operator():
+            there = set(Invoice.objects.filter(tenant=self.world.tenant).values_list("pk", flat=True))
+        for item in self.oracle.items:
+            item.invoice = item.invoice if item.invoice in there else None
 
     def _see_new_windows(self) -> None:
         with as_operator():
