@@ -112,6 +112,14 @@ class PriceImportAdmin(AuditedAdmin):
         """On to the review."""
         return HttpResponseRedirect(reverse("admin:proxy_priceimport_change", args=[obj.pk]))
 
+    def add_view(
+        self, request: HttpRequest, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """With one button: what follows is always the review."""
+        buttons = {"show_save_and_add_another": False, "show_save_and_continue": False}
+        view: HttpResponse = super().add_view(request, form_url, {**(extra_context or {}), **buttons})
+        return view
+
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from django.core.paginator import Page, Paginator
-from django.db.models import Count, Q, QuerySet
+from django.db.models import Case, Count, Q, QuerySet, Value, When
 from django.http import QueryDict
 
 from proxy.models import PriceImport, PriceProposal, Upstream
@@ -112,8 +112,8 @@ def review(price_import: PriceImport, asked: QueryDict) -> Review:
     found = rows_of(price_import, chosen)
     if query:
         found = found.filter(Q(name__icontains=query) | Q(model__icontains=query) | Q(provider__iexact=query))
-    page = Paginator(found.order_by("name", "pk"), PER_PAGE).get_page(asked.get("page"))
     upstreams = list(Upstream.objects.filter(is_active=True).order_by("name"))
+    page = Paginator(_nearest_first(found, upstreams), PER_PAGE).get_page(asked.get("page"))
     return Review(
         on_sale=[tab for key, tab in tabs.items() if not key.startswith("other-")],
         others=[tab for key, tab in tabs.items() if key.startswith("other-")],
@@ -136,6 +136,14 @@ def ready(price_import: PriceImport) -> QuerySet[PriceProposal]:
     """What can be applied without looking at each: new and changed, and not applied yet."""
     found = PriceProposal.objects.filter(price_import=price_import, status__in=TAKEN, applied_at=None)
     return found.exclude(model="").order_by("pk")
+
+
+def _nearest_first(found: QuerySet[PriceProposal], upstreams: list[Upstream]) -> QuerySet[PriceProposal]:
+    """By name, but models of providers that are upstreams here before all others."""
+    known = set(found.order_by().values_list("provider", flat=True).distinct())
+    ours = {offer.provider(upstream, known) for upstream in upstreams} - {""}
+    far = Case(When(provider__in=ours, then=Value(0)), default=Value(1))
+    return found.order_by(far, "name", "pk")
 
 
 def _counts(price_import: PriceImport) -> dict[tuple[bool, str], int]:
@@ -175,7 +183,7 @@ def _row(proposal: PriceProposal, upstreams: list[Upstream]) -> Row:
 
 
 def _line(when: str, name: str, before: int | None, after: int | None) -> Line:
-    label = LABELS.get(name, name)
+    label, when = LABELS.get(name, name), when.replace(" prompt tokens", "")
     return Line(f"{label} ({when})" if when else label, _price(name, before), _price(name, after))
 
 

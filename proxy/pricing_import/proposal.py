@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -13,6 +14,8 @@ from proxy.pricing_import import findings
 from proxy.pricing_import.entry import Entry, Tier, words
 
 OPERATOR = "operator"
+ONE_SIZE = re.compile(r"(?:^|/)(?:\d+-x-\d+|max-x-max)/")
+"""Entries such as ``hd/1024-x-1024/…``: a price by size under a name of its own, and no model."""
 NUMBERS = (*TOKEN_CLASSES, *SURCHARGES)
 
 
@@ -90,6 +93,8 @@ def not_understood(entry: Entry) -> str:
     """Why an entry is no price of ours; empty if it is one."""
     if not entry.operation:
         return f"A model of mode “{entry.mode or 'none'}” is not served."
+    if ONE_SIZE.search(entry.name):
+        return "It is the price of one size of image; a model has one price per image here."
     if {"input", "output"} <= set(entry.prices):
         return ""
     if entry.unreadable:

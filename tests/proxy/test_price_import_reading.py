@@ -255,6 +255,14 @@ def test_what_images_are_written_with_is_never_free_by_omission() -> None:
     assert entry.prices["output"] == 40 * 10**6
 
 
+@pytest.mark.parametrize("name", ["1024-x-1024/pen", "house/hd/1024-x-1792/pen", "max-x-max/50-steps/pen"])
+def test_a_price_of_one_size_of_image_is_no_model(name: str) -> None:
+    text = f'{{"{name}": {{"mode": "image_generation", "output_cost_per_image": 0.04}}}}'
+    proposal = propose(read(text.encode()).entries[0], model="", in_force=None)
+    assert proposal.status == Status.NOT_UNDERSTOOD
+    assert "one size of image" in proposal.reasons[0]
+
+
 def test_an_embedding_writes_nothing() -> None:
     assert small()["house-embed"].prices == {"input": 20_000, "output": 0}
 
