@@ -27,7 +27,7 @@ from proxy import journal, rates
 from proxy.app import App
 from proxy.attempts import Attempts
 from proxy.directory import NO_RULES, Catalog, Directory, KeyGrant, ModelEntry, Rates, Route, Span, Target
-from proxy.gateway import Gateway, Options
+from proxy.gateway import Gateway, Memory, Options
 from proxy.live import LiveStreams
 from proxy.sandbox.answers import Call, Envelope, plan
 from proxy.sandbox.behaviour import Behaviour
@@ -152,12 +152,12 @@ def _request(key: str, model: str, stream: bool) -> tuple[dict[str, Any], dict[s
         (b"authorization", b"Bearer " + key.encode()),
         (b"content-length", b"%d" % len(body)),
     ]
-    scope = {"type": "http", "method": "POST", "path": "/v1/chat/completions", "headers": headers}
+    scope = {"type": "http", "method": "POST", "path": "/v1/chat/completions", "query_string": b"", "headers": headers}
     return scope, {"type": "http.request", "body": body, "more_body": False}
 
 
 def _gateway(folder: Path) -> tuple[App, journal.Journal, rates.Limiter, str]:
-    journal.Connection = Postgres  # type: ignore[assignment, misc]
+    journal.Connection = Postgres  # type: ignore[assignment, attr-defined]
     streams = LiveStreams()
     pen = journal.Journal("", folder, delivered=streams.delivered)
     limiter = rates.Limiter(Redis(), processes=1)  # type: ignore[arg-type]
@@ -166,12 +166,12 @@ def _gateway(folder: Path) -> tuple[App, journal.Journal, rates.Limiter, str]:
         directory=_directory(text.encode()),
         limiter=limiter,
         journal=pen,
-        attempts=Attempts(_upstream()),  # type: ignore[arg-type]
+        attempts=Attempts(_upstream(), pen),  # type: ignore[arg-type]
         streams=streams,
-        pepper=PEPPER,
-        options=Options(),
+        memory=Memory(None, None),  # type: ignore[arg-type]
+        options=Options(pepper=PEPPER),
     )
-    return App(gateway, most_body=50_000_000), pen, limiter, text
+    return App(gateway, None, most_body=50_000_000), pen, limiter, text  # type: ignore[arg-type]
 
 
 def _upstream() -> Upstream:

@@ -20,12 +20,13 @@ from redis.asyncio import Redis
 
 from billing import budgets
 from portal import environment, tenancy
-from proxy import addresses, credentials, receipts
+from proxy import addresses, credentials, receipts, thoughts
 from proxy.app import App
 from proxy.attempts import Attempts
 from proxy.directory import Directory
 from proxy.exchange import Receive, Send
-from proxy.gateway import Gateway, Options
+from proxy.gateway import Gateway, Memory, Options
+from proxy.idempotency import Idempotency
 from proxy.inquiries import Inquiries
 from proxy.journal import Journal
 from proxy.live import LiveStreams
@@ -34,6 +35,7 @@ from proxy.rates import Limiter
 from proxy.records import Reader
 from proxy.refresh import Refresher
 from proxy.shutdown import Termination
+from proxy.thoughts import Thoughts
 from proxy.upstream import Clients
 
 logger = logging.getLogger(__name__)
@@ -85,7 +87,7 @@ class Application:
         self._clients = Clients(check_peer=check_peer)
         self._journal = Journal(settings.DATABASE_URL, environment.home() / "spool", delivered=self._streams.delivered)
         self._limiter = Limiter(
-            Redis.from_url(settings.REDIS_URL, socket_timeout=1, socket_connect_timeout=1),
+            redis(),
             processes=settings.GATEWAY_PROCESSES,
         )
         self._refresher = Refresher(
@@ -95,14 +97,18 @@ class Application:
             check_address=check_address,
             on_revoked=self._revoked,
         )
+        self._memory = Memory(
+            Idempotency(settings.DATABASE_URL, owner=self._journal.owner, master_key=settings.MASTER_KEY),
+            Thoughts(redis(), thoughts.key_from(settings.MASTER_KEY)),
+        )
         gateway = Gateway(
             directory=self._directory,
             limiter=self._limiter,
             journal=self._journal,
             attempts=Attempts(self._clients, self._journal),
             streams=self._streams,
-            pepper=settings.KEY_PEPPER.encode(),
-            options=Options(id_prefix=settings.ANSWER_ID_PREFIX, show_cost=settings.SHOW_COST),
+            memory=self._memory,
+            options=Options(settings.ANSWER_ID_PREFIX, settings.SHOW_COST, settings.KEY_PEPPER.encode()),
         )
         await asyncio.to_thread(ensure_windows)
         await self._journal.start()
@@ -127,6 +133,8 @@ class Application:
         await self._journal.stop(within_s=SETTLE_S)
         await self._limiter.stop()
         await self._reader.close()
+        await self._memory.idempotency.close()
+        await self._memory.thoughts.stop()
         await self._clients.close()
 
     def _drain(self) -> None:
@@ -160,6 +168,11 @@ class Application:
             except Exception:
                 logger.exception("upkeep failed")
             await asyncio.sleep(UPKEEP_S)
+
+
+def redis() -> Redis:
+    """A client of its own, that gives up after a second."""
+    return Redis.from_url(settings.REDIS_URL, socket_timeout=1, socket_connect_timeout=1)
 
 
 def ensure_windows() -> None:

@@ -39,8 +39,8 @@ class Exchange:
     """One request and its answer. ``headers`` are the client's, by lower-case name; of a name sent twice, the last."""
 
     __slots__ = (
-        "_body_s", "_extra", "_most_body", "_sent", "headers", "query", "receive", "recorded", "request_id", "send",
-        "started",
+        "_body_s", "_extra", "_most_body", "_sent", "_unread", "headers", "query", "receive", "recorded",
+        "request_id", "send", "started",
     )  # fmt: skip
 
     def __init__(

@@ -8,7 +8,7 @@ import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -23,24 +23,31 @@ from proxy.dialects.shape import OPENAI, AnswerStream, Asked
 from proxy.directory import Directory, KeyGrant
 from proxy.errors import GatewayError, Unauthorized, Unavailable
 from proxy.exchange import Exchange
+from proxy.idempotency import Idempotency, Recorder, Replay
 from proxy.journal import Journal, JournalAway
 from proxy.live import LiveStream, LiveStreams
 from proxy.metering import Outcome, UsageMeter
 from proxy.rates import Limiter, Taken
 from proxy.request_id import RequestIds
+from proxy.surfaces import messages_request
 from proxy.surfaces.shape import Surface
-
-if TYPE_CHECKING:
-    from proxy.thoughts import Thoughts
+from proxy.thoughts import Thoughts
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What an installation decides: the prefix of answer ids, whether answers show their cost, where thoughts lie."""
+    """What an installation decides: the prefix of answer ids, whether answers show their cost, the keys' pepper."""
 
     id_prefix: str = "chatcmpl-"
     show_cost: bool = True
-    thoughts: Thoughts | None = None
+    pepper: bytes = b""
+
+
+class Memory(NamedTuple):
+    """What is remembered for callers between calls: answers by idempotency key, and signed reasoning by tool call."""
+
+    idempotency: Idempotency
+    thoughts: Thoughts
 
 
 @dataclass(slots=True)
@@ -72,7 +79,7 @@ class Gateway:
         journal: Journal,
         attempts: Attempts,
         streams: LiveStreams,
-        pepper: bytes,
+        memory: Memory,
         options: Options,
     ) -> None:
         self.directory = directory
@@ -82,9 +89,9 @@ class Gateway:
         self._journal = journal
         self._admission = Admission(limiter, journal)
         self._attempts = attempts
-        self._pepper = pepper
+        self._memory = memory
+        self._pepper = options.pepper
         self._options = options
-        self._thoughts = options.thoughts
 
     def new_id(self) -> str:
         """The id of a request, also of one that gets no further."""
@@ -103,10 +110,31 @@ class Gateway:
             raise Unauthorized
         return grant
 
-    async def serve(self, exchange: Exchange, surface: Surface) -> None:
-        """Serve one call."""
+    async def serve(self, exchange: Exchange, surface: Surface, path: str) -> None:
+        """Serve one call, or repeat the answer that its idempotency key had before."""
         grant = self.authenticate(exchange.key)
-        chat = surface.parse(await exchange.body())
+        raw = await exchange.body()
+        key = exchange.headers.get(b"idempotency-key")
+        if key is None:
+            await self._serve(exchange, surface, grant, raw)
+            return
+        idempotency = self._memory.idempotency
+        claimed = await idempotency.claim(grant, key, path.encode(), raw, request_id=exchange.request_id)
+        if isinstance(claimed, Replay):
+            await exchange.respond(claimed.status, (*claimed.headers, headers.REPLAYED), claimed.body)
+            return
+        recorder = exchange.send = Recorder(exchange.send)
+        exchange.recorded = True
+        try:
+            await self._serve(exchange, surface, grant, raw)
+        finally:
+            await idempotency.settle(claimed, recorder)
+
+    async def _serve(self, exchange: Exchange, surface: Surface, grant: KeyGrant, raw: bytes) -> None:
+        """One call, from its bytes to its settlement."""
+        chat = surface.parse(raw)
+        if chat.native is not None:
+            chat.native_headers = messages_request.native_headers(exchange.headers)
         wants = demands.read(exchange.headers)
         wanted = quote(chat, grant, self.directory, wants)
         meter = UsageMeter(exchange.request_id, grant, wanted.candidates[0].price, self._journal, self._limiter)
@@ -122,8 +150,8 @@ class Gateway:
         taken = await self._admission.admit(chat, grant, wanted, meter, math.ceil(seconds))
         call = Call(exchange, surface, grant, chat, wanted, meter, asked, taken)
         try:
-            if self._thoughts is not None and recollection.needed(chat, wanted):
-                chat.thoughts = await self._thoughts.recall(grant.tenant_id, recollection.call_ids(chat))
+            if recollection.needed(chat, wanted):
+                chat.thoughts = await self._memory.thoughts.recall(grant.tenant_id, recollection.call_ids(chat))
             if chat.stream:
                 await self._stream(call)
             else:
@@ -195,8 +223,8 @@ class Gateway:
             await opened.close()
 
     def _remember(self, call: Call, thoughts: dict[str, list[dict[str, Any]]]) -> None:
-        if thoughts and self._thoughts is not None:
-            self._thoughts.remember(call.grant.tenant_id, thoughts)
+        if thoughts:
+            self._memory.thoughts.remember(call.grant.tenant_id, thoughts)
 
     def _extras(self, call: Call, finish_reason: str, cost: int) -> dict[str, Any]:
         """What answers say beside the provider's words: their cost, and which demand of the caller's cut them short."""
@@ -228,6 +256,8 @@ class Gateway:
             translator=opened.translator,
         )
         live.keepalive = call.surface.keepalive
+        if call.exchange.recorded:  # whoever sends an idempotency key means to come back for the answer
+            live.drain = live.tell_on = True
         return live
 
     def _settle_stream(self, translator: AnswerStream, meter: UsageMeter) -> int:
@@ -252,7 +282,7 @@ class Gateway:
 
     async def _end_stream(self, call: Call, live: LiveStream, translator: AnswerStream, cost: int) -> None:
         """The tail, or the error that broke it."""
-        if live.client_gone_at:
+        if live.client_gone_at and not live.tell_on:
             return
         if translator.failure is not None:
             tail = call.surface.error_event(translator.failure)

@@ -12,6 +12,7 @@ from proxy.rates import Exceeded, Taken
 Headers = tuple[tuple[bytes, bytes], ...]
 
 JSON = (b"content-type", b"application/json")
+REPLAYED = (b"idempotent-replayed", b"true")
 STREAM: Headers = (
     (b"content-type", b"text/event-stream; charset=utf-8"),
     (b"cache-control", b"no-cache"),

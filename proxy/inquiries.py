@@ -18,7 +18,7 @@ from proxy.errors import BadRequest, NotFound, excerpt
 from proxy.exchange import Exchange
 from proxy.gateway import Gateway
 from proxy.records import Reader
-from proxy.surfaces import PLAIN
+from proxy.surfaces import PLAIN, messages, messages_request
 
 ALMOST_A_QUARTER = timedelta(minutes=15) - timedelta(microseconds=1)
 FURTHEST_BACK = timedelta(days=400)
@@ -41,6 +41,7 @@ class Inquiries:
         self._exact = {
             "/models": Inquiry("GET", self._models),
             "/estimate": Inquiry("POST", self._estimate),
+            "/messages/count_tokens": Inquiry("POST", self._count_tokens),
             "/usage": Inquiry("GET", self._usage),
             "/receipts/keys": Inquiry("GET", self._keys),
         }
@@ -64,6 +65,13 @@ class Inquiries:
         wanted = quote(chat, grant, self._gateway.directory, demands.read(exchange.headers))
         rooms = await self._reader.room_of(grant.tenant_id, wanted.span.names)
         return orjson.dumps(estimates.body(chat, wanted, rooms))
+
+    async def _count_tokens(self, exchange: Exchange, path: str) -> bytes:
+        """How many prompt tokens the message in the body would be, by our own estimate; free."""
+        grant = self._gateway.authenticate(exchange.key)
+        chat = messages_request.parse_count(await exchange.body())
+        wanted = quote(chat, grant, self._gateway.directory)
+        return messages.count_body(min(chat.input_estimate(), wanted.entry.context_window))
 
     async def _receipt(self, exchange: Exchange, path: str) -> bytes:
         grant = self._gateway.authenticate(exchange.key)

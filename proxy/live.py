@@ -20,7 +20,7 @@ Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 
 class LiveStream:
-    """One stream under way. ``reason`` is why it is being cut, once it is."""
+    """One stream under way. ``reason`` is why it is being cut; with ``tell_on`` it is sent to nobody, too."""
 
     __slots__ = (
         "api_key_id",
@@ -35,6 +35,7 @@ class LiveStream:
         "spoke_at",
         "started",
         "task",
+        "tell_on",
         "tenant_id",
         "translator",
         "upstream_at",
@@ -61,6 +62,7 @@ class LiveStream:
         self.keepalive = KEEPALIVE
         self.task: asyncio.Task[Any] | None = asyncio.current_task()
         self.started = False
+        self.tell_on = False
         self.client_gone_at = 0.0
         self.sending_since = 0.0
         self.reason: GatewayError | None = None

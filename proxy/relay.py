@@ -46,7 +46,7 @@ async def pump(first: bytes, reader: Connection, translator: AnswerStream, live:
                 break
             out = feed(chunk)
             now = live.upstream_at = loop_time()
-            if out and not live.client_gone_at:
+            if out and (not live.client_gone_at or live.tell_on):
                 live.spoke_at = live.sending_since = now
                 await send({"type": "http.response.body", "body": out, "more_body": True})
                 live.sending_since = 0.0
@@ -63,7 +63,7 @@ async def pump(first: bytes, reader: Connection, translator: AnswerStream, live:
 
 async def say(live: LiveStream, out: bytes) -> None:
     """Send bytes unless the client is gone."""
-    if out and not live.client_gone_at:
+    if out and (not live.client_gone_at or live.tell_on):
         live.spoke_at = live.sending_since = asyncio.get_running_loop().time()
         await live.send({"type": "http.response.body", "body": out, "more_body": True})
         live.sending_since = 0.0
