@@ -1,4 +1,4 @@
-"""What closing a period and running beside the gateway need: rounding, checkpoints that never wait, house accounts."""
+"""What closing a period and running beside the gateway need: what the portal may write of limits, house accounts."""
 
 from pathlib import Path
 

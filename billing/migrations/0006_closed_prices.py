@@ -8,6 +8,6 @@ SQL = Path(__file__).parent / "sql" / "0006_closed_prices.sql"
 
 
 class Migration(migrations.Migration):
-    dependencies = [("billing", "0005_lock_once")]
+    dependencies = [("billing", "0004_closing")]
 
     operations = [migrations.RunSQL(SQL.read_text(), reverse_sql=migrations.RunSQL.noop)]

@@ -1,4 +1,4 @@
-"""The whole contract's columns and functions: kinds of call, variants of prices, runs, idempotency, receipts."""
+"""Allowances of three kinds, runs with a cap of their own, answers kept for their idempotency keys, and reading back."""
 
 from pathlib import Path
 

@@ -76,7 +76,7 @@ def test_true_usage_under_another_price_replaces_the_estimate(
     price = cheap if same_price else dear
     usage = Usage(input=90, output=500)
     for _turn in range(2):
-        world.settle([replace(world.ending(opening, usage, price), price_id=price.id)])
+        world.settle([replace(world.ending(opening, usage, price), price_id=price.id)] * 2)
     with as_operator():
         rows = list(UsageAdjustment.objects.filter(tenant=world.tenant).order_by("id"))
     estimate = world.event(opening)

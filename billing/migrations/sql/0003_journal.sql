@@ -46,6 +46,13 @@ CREATE TABLE billing_usageevent (
     swept boolean NOT NULL DEFAULT false,
     usage_ignored boolean NOT NULL DEFAULT false,
     transfer_id bigint,
+    operation text NOT NULL DEFAULT 'chat',
+    run_id text NOT NULL DEFAULT '',
+    input_bytes integer NOT NULL DEFAULT 0 CHECK (input_bytes >= 0),
+    output_bytes integer NOT NULL DEFAULT 0 CHECK (output_bytes >= 0),
+    reported_model text NOT NULL DEFAULT '',
+    overhead_ms integer NOT NULL DEFAULT 0,
+    route_id bigint,
     PRIMARY KEY (tenant_id, id),
     CONSTRAINT usage_prompt_sums CHECK (
         prompt_tokens = input + cache_read + cache_write_5m + cache_write_1h + input_audio + input_image),
@@ -88,7 +95,7 @@ END $$;
 CREATE FUNCTION open_usage(
     p_owner uuid, p_ids uuid[], p_tenants bigint[], p_projects bigint[], p_keys bigint[], p_models text[],
     p_requested text[], p_prices bigint[], p_streams boolean[], p_opened timestamptz[], p_deadlines timestamptz[],
-    p_holds bigint[], p_inputs integer[], p_allowances text[]
+    p_holds bigint[], p_inputs integer[], p_allowances text[], p_operations text[], p_runs text[], p_bytes integer[]
 ) RETURNS TABLE (place integer, allowance_id bigint, "limit" numeric, spent numeric, held numeric)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
 #variable_conflict use_column
@@ -138,23 +145,85 @@ BEGIN
 
     INSERT INTO billing_usageevent (
         owner, id, tenant_id, project_id, api_key_id, model, requested_model, price_id, stream, state, opened_at,
-        deadline_at, hold, input_estimate, allowances)
+        deadline_at, hold, input_estimate, allowances, operation, run_id, input_bytes)
     SELECT p_owner, u.id, u.tenant, u.project, u.key, u.model, u.requested, u.price, u.stream, 'open', u.opened,
-        u.deadline, u.hold, u.input, u.lit::bigint[]
+        u.deadline, u.hold, u.input, u.lit::bigint[], u.operation, u.run, u.bytes
     FROM unnest(p_ids, p_tenants, p_projects, p_keys, p_models, p_requested, p_prices, p_streams, p_opened,
-        p_deadlines, p_holds, p_inputs, p_allowances) WITH ORDINALITY
-        u (id, tenant, project, key, model, requested, price, stream, opened, deadline, hold, input, lit, place)
+        p_deadlines, p_holds, p_inputs, p_allowances, p_operations, p_runs, p_bytes) WITH ORDINALITY
+        u (id, tenant, project, key, model, requested, price, stream, opened, deadline, hold, input, lit, operation,
+            run, bytes, place)
     WHERE v_kept IS NULL OR v_kept[u.place];
 END $$;
 
+-- An open request goes on under another model and its price: a fallback. False when it is not open any more.
+CREATE FUNCTION reassign_usage(p_id uuid, p_tenant bigint, p_model text, p_price bigint) RETURNS boolean
+LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+    WITH moved AS (
+        UPDATE billing_usageevent e SET model = p_model, price_id = p_price
+        WHERE e.tenant_id = p_tenant AND e.id = p_id AND e.state = 'open' RETURNING 1)
+    SELECT EXISTS (SELECT FROM moved)
+$$;
+
+-- Keeps the true usage of requests that were swept with an estimate: the signed difference, once. Where another price
+-- rates it than rated the estimate, that is taken back whole under its own price, and the truth written under the
+-- other; the row of the estimate's price is always made, and so decides that it is done once.
+-- Returns what is to be charged to which allowance; the caller charges it.
+CREATE FUNCTION adjust_late_usage(
+    p_ids uuid[], p_tenants bigint[], p_states text[], p_bases text[], p_costs bigint[], p_counts integer[],
+    p_prices bigint[]
+) RETURNS TABLE (allowance_id bigint, charge numeric)
+LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+    WITH late AS MATERIALIZED (
+        SELECT DISTINCT ON (e.tenant_id, e.id)
+            e.tenant_id, e.id, e.project_id, e.api_key_id, e.model, e.opened_at, e.price_id AS old_price,
+            e.cost AS old_cost, u.cost, u.counts,
+            CASE WHEN u.state = 'settled' AND u.price > 0 THEN u.price ELSE e.price_id END AS price_id,
+            ARRAY[e.input, e.cache_read, e.cache_write_5m, e.cache_write_1h, e.input_audio, e.input_image, e.output,
+                e.reasoning, e.output_audio, e.output_image, e.web_searches, e.images] AS old_counts
+        FROM (
+            SELECT x.*, p_counts[(x.place::integer - 1) * 20 + 1 : (x.place::integer - 1) * 20 + 12] AS counts
+            FROM unnest(p_ids, p_tenants, p_states, p_bases, p_costs, p_prices) WITH ORDINALITY
+                x (id, tenant, state, basis, cost, price, place)
+        ) u
+        JOIN billing_usageevent e ON e.tenant_id = u.tenant AND e.id = u.id
+        WHERE e.swept AND e.state = 'settled' AND (u.state = 'voided' OR u.basis = 'exact')
+        ORDER BY e.tenant_id, e.id, u.place
+    ), made AS (
+        INSERT INTO billing_usageadjustment (
+            tenant_id, event_id, project_id, api_key_id, model, price_id, opened_at, made_at, cost, counts)
+        SELECT l.tenant_id, l.id, l.project_id, l.api_key_id, l.model, l.old_price, l.opened_at, clock_timestamp(),
+            CASE WHEN l.price_id = l.old_price THEN l.cost ELSE 0 END - l.old_cost,
+            ARRAY(SELECT CASE WHEN l.price_id = l.old_price THEN c.new ELSE 0 END - c.old
+                FROM unnest(l.counts, l.old_counts) WITH ORDINALITY c (new, old, place) ORDER BY c.place)
+        FROM late l ORDER BY l.id
+        ON CONFLICT (tenant_id, event_id, price_id) DO NOTHING
+        RETURNING tenant_id, event_id
+    ), moved AS (
+        INSERT INTO billing_usageadjustment (
+            tenant_id, event_id, project_id, api_key_id, model, price_id, opened_at, made_at, cost, counts)
+        SELECT l.tenant_id, l.id, l.project_id, l.api_key_id, l.model, l.price_id, l.opened_at, clock_timestamp(),
+            l.cost, l.counts
+        FROM late l JOIN made m ON m.tenant_id = l.tenant_id AND m.event_id = l.id
+        WHERE l.price_id <> l.old_price
+    )
+    SELECT x.a, sum(l.cost - l.old_cost) FROM late l
+    JOIN made m ON m.tenant_id = l.tenant_id AND m.event_id = l.id
+    JOIN billing_usageevent e ON e.tenant_id = l.tenant_id AND e.id = l.id, unnest(e.allowances) x (a)
+    GROUP BY x.a
+$$;
+
 -- Ends a batch of open requests: state, cost and counts written, holds released, costs charged. Ending a request
 -- twice does nothing, but the true usage of a swept, estimated one is kept as an adjustment.
--- p_counts holds 18 numbers a request: the twelve counters of billing/meters.py, prompt and completion tokens,
--- attempts, status, first byte and duration in ms. p_flags: bit 0 client gone, 1 swept, 2 usage ignored.
+-- p_counts holds 20 numbers a request: the twelve counters of billing/meters.py, prompt and completion tokens,
+-- attempts, status, first byte and duration in ms, bytes written, our own ms. p_flags: bit 0 client gone, 1 swept, 2
+-- usage ignored. p_prices name the price that rated it, 0 or null the one at admission. What is voided keeps that one.
 -- Returns how many requests were ended by this call.
+-- Two things keep batches from deadlocking: events are taken in id order, and the allowances of what was ended and of
+-- what came late are locked together, once, in id order. A second round of locks would undo the order of the first.
 CREATE FUNCTION settle_usage(
     p_ids uuid[], p_tenants bigint[], p_states text[], p_bases text[], p_costs bigint[], p_counts integer[],
-    p_flags integer[], p_upstreams text[], p_upstream_models text[], p_error_codes text[], p_finishes text[]
+    p_flags integer[], p_upstreams text[], p_upstream_models text[], p_error_codes text[], p_finishes text[],
+    p_prices bigint[], p_reported text[], p_routes bigint[]
 ) RETURNS integer LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp
 SET enable_hashjoin = off SET enable_mergejoin = off SET enable_seqscan = off AS $$
 #variable_conflict use_column
@@ -167,20 +236,24 @@ BEGIN
     WITH ended AS (
         UPDATE billing_usageevent e SET
             state = u.state, basis = u.basis, cost = u.cost, settled_at = clock_timestamp(),
+            price_id = CASE WHEN u.state = 'settled' AND u.price > 0 THEN u.price ELSE e.price_id END,
             input = p_counts[u.o + 1], cache_read = p_counts[u.o + 2], cache_write_5m = p_counts[u.o + 3],
             cache_write_1h = p_counts[u.o + 4], input_audio = p_counts[u.o + 5], input_image = p_counts[u.o + 6],
             output = p_counts[u.o + 7], reasoning = p_counts[u.o + 8], output_audio = p_counts[u.o + 9],
             output_image = p_counts[u.o + 10], web_searches = p_counts[u.o + 11], images = p_counts[u.o + 12],
             prompt_tokens = p_counts[u.o + 13], completion_tokens = p_counts[u.o + 14],
             attempts = p_counts[u.o + 15], status = p_counts[u.o + 16], first_byte_ms = p_counts[u.o + 17],
-            duration_ms = p_counts[u.o + 18], client_gone = (u.flags & 1) > 0, swept = (u.flags & 2) > 0,
-            usage_ignored = (u.flags & 4) > 0, upstream = u.upstream, upstream_model = u.upstream_model,
-            error_code = u.error_code, finish_reason = u.finish
+            duration_ms = p_counts[u.o + 18], output_bytes = p_counts[u.o + 19], overhead_ms = p_counts[u.o + 20],
+            client_gone = (u.flags & 1) > 0, swept = (u.flags & 2) > 0, usage_ignored = (u.flags & 4) > 0,
+            upstream = u.upstream, upstream_model = u.upstream_model, reported_model = u.reported,
+            route_id = nullif(u.route, 0), error_code = u.error_code, finish_reason = u.finish
         FROM (
-            SELECT x.*, (x.place::integer - 1) * 18 AS o
+            SELECT x.*, (x.place::integer - 1) * 20 AS o
             FROM unnest(p_ids, p_tenants, p_states, p_bases, p_costs, p_flags, p_upstreams, p_upstream_models,
-                p_error_codes, p_finishes) WITH ORDINALITY
-                x (id, tenant, state, basis, cost, flags, upstream, upstream_model, error_code, finish, place)
+                p_error_codes, p_finishes, p_prices, p_reported, p_routes) WITH ORDINALITY
+                x (id, tenant, state, basis, cost, flags, upstream, upstream_model, error_code, finish, price,
+                    reported, route, place)
+            ORDER BY x.id
         ) u
         WHERE e.tenant_id = u.tenant AND e.id = u.id AND e.state = 'open'
         RETURNING e.hold, e.cost, e.allowances
@@ -191,61 +264,38 @@ BEGIN
         (SELECT count(*) FROM ended)
     INTO v_ids, v_holds, v_costs, v_ended FROM sums s;
 
+    IF v_ended < cardinality(p_ids) THEN
+        SELECT array_agg(s.a ORDER BY s.a), array_agg(s.hold ORDER BY s.a), array_agg(s.cost ORDER BY s.a)
+        INTO v_ids, v_holds, v_costs FROM (
+            SELECT x.a, sum(x.hold) AS hold, sum(x.cost) AS cost FROM (
+                SELECT u.a, u.hold, u.cost FROM unnest(v_ids, v_holds, v_costs) u (a, hold, cost)
+                UNION ALL
+                SELECT l.a, 0, l.cost
+                FROM adjust_late_usage(p_ids, p_tenants, p_states, p_bases, p_costs, p_counts, p_prices) l (a, cost)
+            ) x GROUP BY x.a
+        ) s;
+    END IF;
+
     PERFORM 1 FROM billing_allowance a WHERE a.id = ANY (v_ids) ORDER BY a.id FOR UPDATE;
     UPDATE billing_allowance a SET held = a.held - s.hold, spent = a.spent + s.cost
     FROM unnest(v_ids, v_holds, v_costs) s (id, hold, cost) WHERE a.id = s.id;
 
-    IF v_ended < cardinality(p_ids) THEN
-        PERFORM adjust_late_usage(p_ids, p_tenants, p_states, p_bases, p_costs, p_counts);
-    END IF;
     RETURN v_ended;
 END $$;
 
--- Keeps the true usage of requests that were swept with an estimate: the signed difference, once.
-CREATE FUNCTION adjust_late_usage(
-    p_ids uuid[], p_tenants bigint[], p_states text[], p_bases text[], p_costs bigint[], p_counts integer[]
-) RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
-#variable_conflict use_column
-DECLARE
-    v_ids bigint[];
-    v_costs numeric[];
-BEGIN
-    WITH made AS (
-        INSERT INTO billing_usageadjustment (
-            tenant_id, event_id, project_id, api_key_id, model, price_id, opened_at, made_at, cost, counts)
-        SELECT e.tenant_id, e.id, e.project_id, e.api_key_id, e.model, e.price_id, e.opened_at, clock_timestamp(),
-            u.cost - e.cost, ARRAY[
-                p_counts[u.o + 1] - e.input, p_counts[u.o + 2] - e.cache_read, p_counts[u.o + 3] - e.cache_write_5m,
-                p_counts[u.o + 4] - e.cache_write_1h, p_counts[u.o + 5] - e.input_audio,
-                p_counts[u.o + 6] - e.input_image, p_counts[u.o + 7] - e.output, p_counts[u.o + 8] - e.reasoning,
-                p_counts[u.o + 9] - e.output_audio, p_counts[u.o + 10] - e.output_image,
-                p_counts[u.o + 11] - e.web_searches, p_counts[u.o + 12] - e.images]
-        FROM (
-            SELECT x.*, (x.place::integer - 1) * 18 AS o
-            FROM unnest(p_ids, p_tenants, p_states, p_bases, p_costs) WITH ORDINALITY
-                x (id, tenant, state, basis, cost, place)
-        ) u
-        JOIN billing_usageevent e ON e.tenant_id = u.tenant AND e.id = u.id
-        WHERE e.swept AND e.state = 'settled' AND (u.state = 'voided' OR u.basis = 'exact')
-        ON CONFLICT (tenant_id, event_id) DO NOTHING
-        RETURNING tenant_id, event_id, cost
-    ), sums AS (
-        SELECT x.a, sum(m.cost) AS cost FROM made m
-        JOIN billing_usageevent e ON e.tenant_id = m.tenant_id AND e.id = m.event_id, unnest(e.allowances) x (a)
-        GROUP BY x.a
-    )
-    SELECT array_agg(s.a ORDER BY s.a), array_agg(s.cost ORDER BY s.a) INTO v_ids, v_costs FROM sums s;
-    PERFORM 1 FROM billing_allowance a WHERE a.id = ANY (v_ids) ORDER BY a.id FOR UPDATE;
-    UPDATE billing_allowance a SET spent = a.spent + s.cost
-    FROM unnest(v_ids, v_costs) s (id, cost) WHERE a.id = s.id;
-END $$;
-
 -- Notes how many output tokens running streams have delivered, for the sweep should their gateway die.
+-- A row that someone else has locked is being settled: skipping it, a checkpoint never waits, so it never deadlocks.
 CREATE FUNCTION checkpoint_usage(p_ids uuid[], p_tenants bigint[], p_delivered integer[]) RETURNS void
-LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp AS $$
-    UPDATE billing_usageevent e SET delivered = u.delivered
-    FROM unnest(p_ids, p_tenants, p_delivered) u (id, tenant, delivered)
-    WHERE e.tenant_id = u.tenant AND e.id = u.id AND e.state = 'open' AND e.delivered < u.delivered
+LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp
+SET enable_hashjoin = off SET enable_mergejoin = off SET enable_seqscan = off AS $$
+    WITH mine AS MATERIALIZED (
+        SELECT e.tenant_id, e.id, u.delivered
+        FROM unnest(p_ids, p_tenants, p_delivered) u (id, tenant, delivered)
+        JOIN billing_usageevent e ON e.tenant_id = u.tenant AND e.id = u.id
+        WHERE e.state = 'open' AND e.delivered < u.delivered
+        FOR UPDATE OF e SKIP LOCKED)
+    UPDATE billing_usageevent e SET delivered = m.delivered
+    FROM mine m WHERE e.tenant_id = m.tenant_id AND e.id = m.id
 $$;
 
 -- A gateway process says that it lives.
@@ -256,9 +306,10 @@ LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp AS $$
     ON CONFLICT (id) DO UPDATE SET beat_at = clock_timestamp()
 $$;
 
-REVOKE ALL ON FUNCTION open_usage, settle_usage, adjust_late_usage, checkpoint_usage, beat, ensure_usage_partition
-    FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION open_usage, settle_usage, checkpoint_usage, beat TO tollgate_gateway, tollgate_operator;
+REVOKE ALL ON FUNCTION open_usage, reassign_usage, settle_usage, adjust_late_usage, checkpoint_usage, beat,
+    ensure_usage_partition FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION open_usage, reassign_usage, settle_usage, checkpoint_usage, beat
+    TO tollgate_gateway, tollgate_operator;
 GRANT EXECUTE ON FUNCTION ensure_usage_partition TO tollgate_operator, tollgate_gateway;
 
 SELECT ensure_usage_partition(now() - interval '1 month'), ensure_usage_partition(now()),
