@@ -10,6 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy import json_bounds
+from proxy.chat import MOST_ESCAPES, decode
+from proxy.errors import BadRequest
 from proxy.json_bounds import too_many_values
 
 texts = st.text(alphabet='ab,{}[]":\\é ', max_size=8)
@@ -53,3 +55,10 @@ def test_it_finds_bombs_of_every_kind(one: str) -> None:
 def test_it_counts_up_to_a_fault() -> None:
     assert too_many_values(b"[" + b"1," * 500_000 + b'"never closed')
     assert too_many_values(b"[" * 500_000)
+
+
+def test_half_characters_are_mended_where_they_are_few() -> None:
+    one = b'{"a":"\\ud83d%s"}'
+    assert decode(one % (b"\\u0430" * (MOST_ESCAPES - 1)))["a"].startswith("\ufffd\u0430")
+    with pytest.raises(BadRequest):
+        decode(one % (b"\\u0430" * MOST_ESCAPES))
