@@ -87,7 +87,6 @@ class GeminiStream(TranslatedStream):
     def _endings(self) -> bytes:
         for index, reason in sorted(self._ends.items()):
             self.finish(reason, index=index)
-        self._ends.clear()
         out = b"".join(self._out)
         self._out.clear()
         return out

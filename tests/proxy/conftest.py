@@ -8,6 +8,7 @@ import pytest
 
 from tests.conftest import SERVERS
 from tests.product import Product
+from tests.proxy.gallery import Gallery
 from tests.proxy.town import Town
 
 
@@ -31,3 +32,13 @@ def town(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Town]:
 def key(town: Town) -> str:
     """A key without limits of its own."""
     return town.key()
+
+
+@pytest.fixture(scope="session")
+def gallery(town: Town) -> Iterator[Gallery]:
+    """The town with Gemini's models, embeddings and images for sale."""
+    gallery = Gallery(town)
+    try:
+        yield gallery.furnish()
+    finally:
+        gallery.close()

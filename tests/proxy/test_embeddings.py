@@ -7,6 +7,7 @@ import json
 import struct
 from typing import Any
 
+import openai
 import orjson
 import pytest
 
@@ -14,7 +15,9 @@ from billing.meters import Usage
 from proxy.dialects import DIALECTS
 from proxy.dialects.shape import Asked, MalformedAnswer
 from proxy.errors import BadRequest, GatewayError
+from proxy.sandbox import vectors
 from proxy.surfaces import embeddings
+from tests.proxy.gallery import Gallery
 
 OPENAI, GEMINI = DIALECTS["embeddings", "openai"], DIALECTS["embeddings", "gemini"]
 ASKED = Asked("id", "ours", include_usage=False, context_window=100, choices=2, created=7)
@@ -156,3 +159,65 @@ def test_errors_and_other_bodies_are_told_apart(dialect: Any) -> None:
     with pytest.raises(GatewayError):
         dialect.answer(b'{"error":{"message":"no"}}', ASKED)
     assert dialect.failure_message(b'{"error":{"message":"no"}}').message == "no"
+
+
+# -- through the product
+
+
+@pytest.mark.parametrize("dialect", ["sandbox", "gemini"])
+@pytest.mark.parametrize("form", [None, "float", "base64"])
+@pytest.mark.timeout(120)
+def test_the_sdk_gets_the_same_numbers_in_each_form(gallery: Gallery, key: str, dialect: str, form: Any) -> None:
+    texts = ["one two", "å 🎉"]
+    asked: dict[str, Any] = {"model": f"embed/{dialect}", "input": texts, "dimensions": 64}
+    with gallery.town.client(key) as client:
+        given = client.embeddings.create(**asked, **({} if form is None else {"encoding_format": form}))
+    assert given.model == f"embed/{dialect}"
+    assert [row.index for row in given.data] == [0, 1]
+    for text, row in zip(texts, given.data, strict=True):
+        vector: Any = row.embedding
+        if form == "base64":
+            vector = list(struct.unpack("<64f", base64.b64decode(vector)))
+        assert vector == vectors.vector(text, 64)
+
+
+@pytest.mark.parametrize("dialect", ["sandbox", "gemini"])
+@pytest.mark.timeout(120)
+def test_only_the_input_is_billed(gallery: Gallery, key: str, dialect: str) -> None:
+    answer = gallery.post("/embeddings", key, model=f"embed/{dialect}", input=["one two three", "four"])
+    assert answer.status_code == 200, answer.text
+    event = gallery.check(answer.headers["x-request-id"])
+    assert (event["operation"], event["completion_tokens"]) == ("embeddings", 0)
+    usage = answer.json()["usage"]
+    assert usage["prompt_tokens"] == usage["total_tokens"] == event["prompt_tokens"] > 0
+    assert answer.json()["cost"]["amount"] == pytest.approx(event["cost"] / 10**12)
+
+
+@pytest.mark.parametrize("dialect", ["sandbox", "gemini"])
+@pytest.mark.timeout(120)
+def test_missing_counts_are_estimated_without_any_output(gallery: Gallery, key: str, dialect: str) -> None:
+    answer = gallery.post("/embeddings", key, model=f"embed/{dialect}/uncounted", input="one two three")
+    event = gallery.town.event(answer.headers["x-request-id"])
+    assert (event["basis"], event["completion_tokens"]) == ("estimated", 0)
+    assert answer.json()["usage"]["prompt_tokens"] == event["prompt_tokens"] > 0
+
+
+@pytest.mark.timeout(120)
+def test_batches_may_be_larger_than_the_context_window(gallery: Gallery, key: str) -> None:
+    texts = ["word " * 1000] * 150
+    answer = gallery.post("/embeddings", key, model="embed/sandbox", input=texts, dimensions=1)
+    event = gallery.check(answer.headers["x-request-id"])
+    assert event["prompt_tokens"] > 128_000
+
+
+@pytest.mark.timeout(120)
+def test_models_do_what_they_are_for(gallery: Gallery, key: str) -> None:
+    with gallery.town.client(key) as client:
+        with pytest.raises(openai.BadRequestError) as caught:
+            client.embeddings.create(model="gemini/echo", input="x")
+        assert caught.value.param == "model"
+        with pytest.raises(openai.BadRequestError):
+            client.chat.completions.create(model="embed/sandbox", messages=[{"role": "user", "content": "x"}])
+        with pytest.raises(openai.BadRequestError) as caught:
+            client.embeddings.create(model="embed/gemini", input=[1, 2])
+        assert caught.value.param == "input"

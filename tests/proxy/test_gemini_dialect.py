@@ -615,6 +615,7 @@ class Heard:
         outs = [self.stream.feed(one) for one in pieces]
         outs.append(self.stream.close())
         if self.stream.failure is None:
+            assert self.stream.complete()
             outs.append(self.stream.tail(self.stream.usage or Usage(), {}))
         self.raw = b"".join(outs)
         lines = [block.removeprefix(b"data: ") for block in self.raw.split(b"\n\n") if block]

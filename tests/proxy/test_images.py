@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from typing import Any
 
+import openai
 import orjson
 import pytest
 
@@ -14,6 +16,7 @@ from proxy.dialects import DIALECTS
 from proxy.dialects.shape import Asked, MalformedAnswer
 from proxy.errors import BadRequest
 from proxy.surfaces import images
+from tests.proxy.gallery import PICO_PER_IMAGE, Gallery
 
 OPENAI, GEMINI = DIALECTS["images", "openai"], DIALECTS["images", "gemini"]
 ASKED = Asked("id", "ours", include_usage=False, context_window=10_000, choices=2, created=7)
@@ -154,3 +157,43 @@ def test_images_are_sold_by_the_piece_or_by_their_tokens() -> None:
     assert pricing.rate(Usage(images=2), by_piece) == 2000
     with pytest.raises(pricing.PricingProblem):
         pricing.rate(Usage(images=2), by_token)
+
+
+# -- through the product
+
+
+@pytest.mark.parametrize("dialect", ["sandbox", "gemini"])
+@pytest.mark.timeout(120)
+def test_the_sdk_gets_pictures_billed_by_their_tokens(gallery: Gallery, key: str, dialect: str) -> None:
+    with gallery.town.client(key) as client:
+        raw = client.images.with_raw_response.generate(model=f"draw/{dialect}", prompt="A cat", size="1536x1024")
+        drawn = raw.parse()
+    [picture] = drawn.data or []
+    assert base64.b64decode(picture.b64_json or "").startswith(b"\x89PNG")
+    event = gallery.check(raw.headers["x-request-id"])
+    assert (event["operation"], event["output_image"], event["images"]) == ("images", 700, 1)
+    assert drawn.usage is not None
+    assert (drawn.usage.input_tokens, drawn.usage.output_tokens) == (event["prompt_tokens"], 700)
+
+
+@pytest.mark.timeout(120)
+def test_several_pictures_without_counts_are_sold_by_the_piece(gallery: Gallery, key: str) -> None:
+    answer = gallery.post("/images/generations", key, model="draw/piece", prompt="A cat", n=3)
+    assert len(answer.json()["data"]) == 3
+    event = gallery.town.event(answer.headers["x-request-id"])
+    assert (event["basis"], event["images"], event["cost"]) == ("exact", 3, 3 * PICO_PER_IMAGE)
+
+
+@pytest.mark.timeout(120)
+def test_a_budget_that_the_pictures_could_exceed_refuses_them(gallery: Gallery) -> None:
+    key = gallery.town.key("--budget", "0.20")
+    assert gallery.post("/images/generations", key, model="draw/piece", prompt="A cat", n=1).status_code == 200
+    refused = gallery.post("/images/generations", key, model="draw/piece", prompt="A cat", n=10)
+    assert (refused.status_code, refused.json()["error"]["code"]) == (429, "insufficient_quota")
+
+
+@pytest.mark.timeout(120)
+def test_chat_models_draw_only_in_chat(gallery: Gallery, key: str) -> None:
+    with gallery.town.client(key) as client, pytest.raises(openai.BadRequestError) as caught:
+        client.images.generate(model="draw/both", prompt="A cat")
+    assert caught.value.param == "model"
