@@ -123,7 +123,7 @@ class Gateway:
         if isinstance(claimed, Replay):
             await exchange.respond(claimed.status, (*claimed.headers, headers.REPLAYED), claimed.body)
             return
-        recorder = exchange.send = Recorder(exchange.send)
+        recorder = exchange.send = Recorder(exchange.send, keep=lambda done: idempotency.settle(claimed, done))
         exchange.recorded = True
         try:
             await self._serve(exchange, surface, grant, raw)

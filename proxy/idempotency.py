@@ -6,7 +6,7 @@ How an endpoint uses it, once it has authenticated and read the body::
     if isinstance(claimed, Replay):
         await exchange.respond(claimed.status, claimed.headers, claimed.body)  # a stream's bytes, all at once
         return
-    recorder = exchange.send = Recorder(exchange.send)
+    recorder = exchange.send = Recorder(exchange.send, keep=lambda done: idempotency.settle(claimed, done))
     try:
         ...  # serve the call
     finally:
@@ -85,12 +85,15 @@ class Recorder:
     """An ASGI ``send`` that passes messages on and keeps what was sent.
 
     A client that is gone stops nothing here: what the endpoint goes on to send is still kept, should it send it.
+    ``keep`` is awaited before the last message goes out: whoever has the whole answer can repeat the call.
     """
 
-    __slots__ = ("_parts", "_send", "_size", "ended", "headers", "status")
+    __slots__ = ("_keep", "_parts", "_send", "_size", "ended", "headers", "settled", "status")
 
-    def __init__(self, send: Send) -> None:
+    def __init__(self, send: Send, *, keep: Callable[[Recorder], Awaitable[None]] | None = None) -> None:
         self._send = send
+        self._keep = keep
+        self.settled = False
         self._parts: list[bytes] = []
         self._size = 0
         self.status = 0
@@ -110,6 +113,8 @@ class Recorder:
             else:
                 self._parts.clear()
             self.ended = not message.get("more_body", False)
+            if self.ended and self._keep is not None:
+                await self._keep(self)
         await self._send(message)
 
     def answer(self) -> bytes | None:
@@ -169,7 +174,10 @@ class Idempotency:
         return await self._replay(claimed, first, status, sealed)
 
     async def settle(self, claimed: Claimed, recorder: Recorder) -> None:
-        """Keep what was answered if it is whole and was a success; else free the key. Never fails."""
+        """Keep what was answered if it is whole and was a success; else free the key. Once; never fails."""
+        if recorder.settled:
+            return
+        recorder.settled = True
         answer = recorder.answer()
         if answer is None:
             await self.drop(claimed)

@@ -174,6 +174,21 @@ async def test_a_client_that_left_does_not_lose_its_answer(rows: Rows, process: 
     assert isinstance(await process.claim(tenant), Replay)
 
 
+async def test_whoever_has_the_whole_answer_can_repeat_the_call(rows: Rows, process: Process, another: Process) -> None:
+    tenant = rows.tenant()
+    claimed, repeated = await process.claim(tenant), []
+
+    async def send(message: dict[str, Any]) -> None:
+        repeated.append(await outcome(another.claim(tenant)))
+
+    recorder = Recorder(send, keep=lambda done: process.part.settle(claimed, done))
+    for message in (start(200), part(b"{", more=True), part(b"}")):
+        await recorder(message)
+    assert repeated == ["idempotency_in_progress"] * 2 + ["Replay"]
+    await process.part.settle(claimed, recorder)
+    assert (await process.claim(tenant)).body == b"{}"
+
+
 async def test_another_request_under_a_key_is_refused_running_or_done(rows: Rows, process: Process) -> None:
     tenant = rows.tenant()
     claimed = await process.claim(tenant)
