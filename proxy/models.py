@@ -131,6 +131,7 @@ class PriceProposal(models.Model):
     """What a price file proposes for one model; see proxy/pricing_import/proposal.py. ``model`` is empty if unsold.
 
     ``price_id`` is the price that was in force at the review, and ``entry`` all that was read, in exact integers.
+    ``applied_as`` is the model it became the price of.
     """
 
     price_import = models.ForeignKey(PriceImport, on_delete=models.CASCADE, related_name="proposals")
@@ -144,6 +145,7 @@ class PriceProposal(models.Model):
     entry = models.JSONField()
     price_id = models.BigIntegerField(null=True)
     applied_at = models.DateTimeField(null=True)
+    applied_as = models.CharField(max_length=200, blank=True, default="")
 
     class Meta:
         indexes = (models.Index("price_import", "status", "id", name="proposal_by_status"),)

@@ -47,12 +47,18 @@ HOSTS = {
 class Sold:
     """A model on sale: its names, and (provider, upstream model) of its routes in the order they are tried.
 
-    A provider is empty where an upstream is nobody the file knows.
+    A provider is empty where an upstream is nobody the file knows. ``origin`` is the entry its last price was from.
     """
 
     name: str
     aliases: tuple[str, ...] = ()
     routes: tuple[tuple[str, str], ...] = ()
+    origin: str = ""
+
+    @property
+    def is_routed(self) -> bool:
+        """Whether any of its routes leads to a provider of the file."""
+        return any(provider for provider, _ in self.routes)
 
 
 def provider_of(*, base_url: str, like: str, name: str, known: Iterable[str]) -> str:
@@ -78,8 +84,10 @@ class Matcher:
                 entry = self._of_provider(provider, name)
                 if entry is not None:
                     return entry
-        if any(provider for provider, _ in sold.routes):
+        if sold.is_routed:
             return None
+        if sold.origin in self._by_name:
+            return self._by_name[sold.origin]
         names = (sold.name, *sold.aliases, *(upstream_model for _, upstream_model in sold.routes))
         return next((self._by_name[name] for name in _spellings(names) if name in self._by_name), None)
 

@@ -11,7 +11,7 @@ from billing import catalog
 from billing.models import Price
 from billing.pricing import PriceList
 from proxy.addresses import is_sandbox
-from proxy.models import Model, Upstream
+from proxy.models import Model, PriceProposal, Upstream
 from proxy.pricing_import.entry import Entry
 from proxy.pricing_import.matching import Matcher, Sold, is_of, provider_of
 from proxy.pricing_import.proposal import InForce, Proposal, propose
@@ -29,7 +29,8 @@ def proposals(file: PriceFile) -> tuple[list[Proposal], list[str]]:
             missing.append(sold.name)
             continue
         taken.add(entry.name)
-        found.append(propose(entry, model=sold.name, in_force=in_force.get(sold.name)))
+        by_name = not sold.is_routed and entry.name != sold.origin
+        found.append(propose(entry, model=sold.name, in_force=in_force.get(sold.name), by_name=by_name))
     others = (entry for entry in file.entries if entry.name not in taken)
     return found + [propose(entry, model="", in_force=None) for entry in others], missing
 
@@ -38,6 +39,7 @@ def on_sale(known: set[str]) -> list[Sold]:
     """Every active model with its aliases and active routes, but those of the sandbox alone: nobody prices them."""
     found = Model.objects.filter(is_active=True).order_by("name").prefetch_related("aliases", "routes__upstream")
     models = [model for model in found if not _is_sandboxed(model)]
+    origins = _origins()
     return [
         Sold(
             name=model.name,
@@ -47,9 +49,16 @@ def on_sale(known: set[str]) -> list[Sold]:
                 for route in sorted(model.routes.all(), key=lambda route: (route.priority, route.pk))
                 if route.is_active
             ),
+            origin=origins.get(model.name, ""),
         )
         for model in models
     ]
+
+
+def _origins() -> dict[str, str]:
+    """The entry that each model's price was last applied from, after a review."""
+    applied = PriceProposal.objects.exclude(applied_as="").order_by("applied_at", "pk")
+    return dict(applied.values_list("applied_as", "name"))
 
 
 def _is_sandboxed(model: Model) -> bool:

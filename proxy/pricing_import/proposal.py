@@ -71,8 +71,8 @@ class Proposal:
     price_id: int | None
 
 
-def propose(entry: Entry, *, model: str, in_force: InForce | None) -> Proposal:
-    """Weigh an entry against the price in force."""
+def propose(entry: Entry, *, model: str, in_force: InForce | None, by_name: bool = False) -> Proposal:
+    """Weigh an entry against the price in force. ``by_name`` says that nothing but a name connects it to the model."""
     lack = not_understood(entry)
     differences = () if lack else tuple(_differences(entry, in_force))
     before = _numbers(in_force.version) if in_force else {}
@@ -83,7 +83,8 @@ def propose(entry: Entry, *, model: str, in_force: InForce | None) -> Proposal:
         model=model,
         status=status,
         reasons=tuple(reasons),
-        notes=tuple(findings.notes(entry)),
+        notes=((f"Found by its name alone: no route leads to {entry.provider}.",) if by_name else ())
+        + tuple(findings.notes(entry)),
         differences=differences,
         price_id=in_force.version.id if in_force else None,
     )

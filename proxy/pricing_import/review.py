@@ -95,8 +95,8 @@ def _apply_row(row: PriceProposal, terms: Terms) -> bool:
     if weighed.status != Status.UNCHANGED and weighed.price_id != row.price_id:
         raise Refused("It was priced anew since this file was read: read the file again.")
     changed = _publish(weighed, terms) if row.model else _take_on(weighed, terms)
-    row.applied_at = terms.now
-    row.save(update_fields=["applied_at"])
+    row.applied_at, row.applied_as = terms.now, row.model or public_name(entry)
+    row.save(update_fields=["applied_at", "applied_as"])
     return changed
 
 

@@ -19,7 +19,7 @@ from proxy.pricing_import.proposal import Proposal
 from proxy.pricing_import.reading import PriceFile
 
 MOST_KEPT = 10
-"""Reviews that are kept; older ones are dropped when a new file is read."""
+"""Reviews that are kept whole. Of older ones, what was applied stays, as it says where a model's price is from."""
 ROWS_AT_ONCE = 500
 
 
@@ -36,7 +36,7 @@ def keep(*, file: PriceFile, source: str, actor: User | None, now: datetime) -> 
     )
     PriceProposal.objects.bulk_create((_row(kept, one) for one in found), batch_size=ROWS_AT_ONCE)
     old = PriceImport.objects.order_by("-pk").values_list("pk", flat=True)[MOST_KEPT:]
-    PriceImport.objects.filter(pk__in=list(old)).delete()
+    _drop(list(old))
     audit.record(
         tenant=None,
         actor=actor,
@@ -46,6 +46,12 @@ def keep(*, file: PriceFile, source: str, actor: User | None, now: datetime) -> 
         detail={"sha256": kept.sha256, "models": len(file.entries)},
     )
     return kept
+
+
+def _drop(old: list[int]) -> None:
+    """What was not applied, and reviews of which nothing was."""
+    PriceProposal.objects.filter(price_import__in=old, applied_at=None).delete()
+    PriceImport.objects.filter(pk__in=old, proposals=None).delete()
 
 
 def entry_of(row: PriceProposal) -> Entry:

@@ -16,7 +16,7 @@ from billing import catalog
 from billing.models import Price
 from portal.models import AuditEntry
 from portal.tenancy import as_operator
-from proxy.models import Model, ModelAlias, PriceProposal, Route, Upstream
+from proxy.models import Model, ModelAlias, PriceImport, PriceProposal, Route, Upstream
 from proxy.pricing_import import reading, review, stored
 from proxy.pricing_import.review import Outcome, Terms
 from tests.proxy.commands import run
@@ -269,7 +269,27 @@ def test_a_route_needs_an_upstream_of_the_provider(shop: Upstream) -> None:
     assert not Model.objects.filter(name="house-mini").exists()
 
 
-def test_old_reviews_are_dropped(shop: Upstream) -> None:
+def test_it_knows_where_a_price_was_from(shop: Upstream) -> None:
+    """A model without a route is compared with the entry it was taken from, not with another of that name."""
+    applied_rows("elsewhere/house-mini")
+    found = {one["model"]: one for one in told()["models"]}
+
+    assert (found["house-mini"]["entry"], found["house-mini"]["status"]) == ("elsewhere/house-mini", "unchanged")
+
+
+def test_a_guess_by_name_is_told(shop: Upstream) -> None:
+    Model.objects.create(name="house-embed", context_window=1, max_output_tokens=1)
+    found = {one["model"]: one for one in told()["models"]}
+
+    assert found["house-embed"]["notes"] == ["Found by its name alone: no route leads to house."]
+    assert found["swift"]["notes"] == []
+
+
+def test_of_old_reviews_only_what_was_applied_is_kept(shop: Upstream) -> None:
+    applied_rows("house-mini")
     for _ in range(stored.MOST_KEPT + 2):
         applied_rows()
-    assert PriceProposal.objects.values("price_import").distinct().count() == stored.MOST_KEPT
+    oldest = PriceImport.objects.earliest("pk")
+
+    assert [row.applied_as for row in oldest.proposals.all()] == ["swift"]
+    assert PriceImport.objects.count() == stored.MOST_KEPT + 1
