@@ -22,6 +22,7 @@ PARTS = {
 }
 IMAGE_TOKENS = 16_384
 """What one linked image can cost at most: no provider bills more for a single picture."""
+MOST_ESCAPES = 500_000  # looking at millions, one by one, would hold the loop for a second
 MOST_DEPTH = 250  # orjson reads more levels than the 254 it writes
 
 UNBOUNDED = 10**9 // IMAGE_TOKENS
@@ -109,7 +110,8 @@ def decode(raw: bytes) -> dict[str, Any]:
         body = orjson.loads(raw)
     except ValueError as error:
         try:
-            body = orjson.loads(_LONE_SURROGATE.sub(rb"\\ufffd", raw)) if b"\\u" in raw else None
+            mendable = 0 < raw.count(b"\\u") <= MOST_ESCAPES
+            body = orjson.loads(_LONE_SURROGATE.sub(rb"\\ufffd", raw)) if mendable else None
         except ValueError:
             body = None
         if body is None:
