@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from django.db import connection
@@ -62,15 +62,21 @@ def _parts(row: Used, price: PriceVersion) -> Iterator[tuple[str, int, int, int]
     """Token class, quantity, unit price and exact amount of each class used; what is left is per request."""
     left = row.cost
     for counter, quantity in zip(COUNTERS, row.counts, strict=True):
-        unit = getattr(price, UNIT_PRICES[counter]) or 0
-        left -= quantity * unit
-        if quantity:
+        unit = getattr(price, UNIT_PRICES[counter])
+        if quantity and unit is not None:  # images that are paid by their tokens are no line of their own
+            left -= quantity * unit
             yield UNIT_PRICES[counter], quantity, unit, quantity * unit
     if not left:
         return
     if not price.per_request or left % price.per_request:
         raise LineProblem(f"{row.model}: the cost is {usd(left)} USD off its counts under price {price.id}")
     yield "per_request", left // price.per_request, price.per_request, left
+
+
+def variants_of(price_ids: Iterable[int]) -> dict[int, str]:
+    """The conditions, in words, of those prices that are variants."""
+    prices = catalog.versions_by_id(price_ids)
+    return {price_id: said for price_id, price in prices.items() if (said := words(price))}
 
 
 def annex_of(invoice: Invoice) -> list[dict[str, object]]:

@@ -11,7 +11,7 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from billing import invoice_pdf, reports
+from billing import invoice_lines, invoice_pdf, reports
 from billing.models import Invoice as InvoiceRow
 from billing.money import PICO_PER_USD, format_minor, usd
 from portal.access import Permission, one
@@ -55,6 +55,7 @@ class InvoiceLineShown(serializers.Serializer[Any]):
     period = serializers.CharField()
     model = serializers.CharField()
     token_class = serializers.CharField()
+    variant = serializers.CharField(help_text="When this price holds, such as above 200,000 prompt tokens; else empty")
     quantity = serializers.IntegerField()
     unit_price = serializers.CharField(help_text="USD per 1M tokens, or per counted surcharge")
     exact = serializers.CharField(help_text="USD, not rounded")
@@ -108,9 +109,10 @@ class Invoice(TenantView):
     def get(self, request: Request, invoice_id: int) -> Response:
         """The invoice with its lines."""
         row = one(reports.invoices(tenant_id=self.tenant.pk).filter(pk=invoice_id))
-        return Response(
-            {**InvoiceShown(row).data, "lines": [_line(row, line) for line in row.lines.order_by("position")]}
-        )
+        lines = list(row.lines.order_by("position"))
+        variants = invoice_lines.variants_of(line.price_id for line in lines)
+        shown = [_line(row, line, variants.get(line.price_id, "")) for line in lines]
+        return Response({**InvoiceShown(row).data, "lines": shown})
 
 
 class InvoiceDocument(TenantView):
@@ -130,13 +132,14 @@ class InvoiceDocument(TenantView):
         return answer
 
 
-def _line(row: InvoiceRow, line: Any) -> dict[str, object]:
+def _line(row: InvoiceRow, line: Any, variant: str) -> dict[str, object]:
     counted = line.token_class.startswith("per_")
     return {
         "position": line.position,
         "period": line.period_label,
         "model": line.model,
         "token_class": line.token_class,
+        "variant": variant,
         "quantity": line.quantity,
         "unit_price": usd(line.unit_price if counted else line.unit_price * (PICO_PER_USD // 10**6)),
         "exact": usd(int(line.exact)),

@@ -14,7 +14,7 @@ from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from billing import reports
+from billing import pricing, reports
 from billing.meters import TOKEN_CLASSES
 from billing.models import UsageEvent
 from billing.periods import month_of
@@ -133,6 +133,9 @@ class CallDetail(CallShown):
     """One call with the lines that sum to its cost."""
 
     price_version = serializers.IntegerField(source="price_id")
+    price_variant = serializers.CharField(
+        help_text="When this price holds, such as above 200,000 prompt tokens; else empty"
+    )
     lines = ReceiptLineShown(many=True)
     adjustment = UsdField(allow_null=True)
 
@@ -204,7 +207,8 @@ class Call(TenantView):
         receipt = reports.receipt(event)
         adjustment = None if receipt.adjustment is None else UsdField().to_representation(receipt.adjustment.cost)
         lines = ReceiptLineShown(receipt.lines, many=True).data
-        shown = {"price_version": event.price_id, "lines": lines, "adjustment": adjustment}
+        variant = pricing.words(receipt.price)
+        shown = {"price_version": event.price_id, "price_variant": variant, "lines": lines, "adjustment": adjustment}
         return Response({**CallShown(event).data, **shown})
 
 

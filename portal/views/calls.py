@@ -11,7 +11,7 @@ from django.http import Http404, HttpResponse, QueryDict
 from django.utils.timezone import now
 from django.views.decorators.http import require_safe
 
-from billing import reports
+from billing import pricing, reports
 from billing.meters import TOKEN_CLASSES
 from billing.models import UsageEvent
 from billing.reports import CallFilter
@@ -102,6 +102,7 @@ def call(request: TenantRequest, tenant: Tenant, shown_id: str) -> HttpResponse:
         "call": with_names([event], Names(tenant))[0],
         "event": event,
         "receipt": receipt,
+        "variant": pricing.words(receipt.price),
         "lines": [(CLASS_WORDS.get(line.token_class, line.token_class), line) for line in receipt.lines],
         "now": now(),
     }

@@ -8,9 +8,9 @@ from django.shortcuts import redirect
 from django.utils.timezone import now
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from billing import invoice_pdf, reports
+from billing import invoice_lines, invoice_pdf, reports
 from billing.invoices import InvoiceProblem
-from billing.models import Invoice
+from billing.models import Invoice, InvoiceLine
 from billing.periods import PeriodProblem
 from portal import closing, readings
 from portal.access import Permission, one
@@ -54,10 +54,11 @@ def draft_invoice(request: TenantRequest, tenant: Tenant) -> HttpResponse:
 def invoice(request: TenantRequest, tenant: Tenant, invoice_id: int) -> HttpResponse:
     """One invoice with its lines."""
     shown = _invoice(tenant, invoice_id)
-    lines = shown.lines.order_by("position")
+    lines = list(shown.lines.order_by("position"))
+    variants = invoice_lines.variants_of(line.price_id for line in lines)
     context = {
         "invoice": shown,
-        "lines": [(CLASS_WORDS.get(line.token_class, line.token_class), line) for line in lines],
+        "lines": [(_counted(line, variants), line) for line in lines],
         "running": shown.period_end_at > now(),
     }
     return render_page(request, "invoice.html", context)
@@ -105,6 +106,12 @@ def invoice_document(request: TenantRequest, tenant: Tenant, invoice_id: int) ->
     answer["Content-Disposition"] = f'attachment; filename="{name}.pdf"'
     answer["Cache-Control"] = "no-store"
     return answer
+
+
+def _counted(line: InvoiceLine, variants: dict[int, str]) -> str:
+    """The token class, and the conditions of its price."""
+    words = CLASS_WORDS.get(line.token_class, line.token_class)
+    return f"{words}, {variants[line.price_id]}" if line.price_id in variants else words
 
 
 def _invoice(tenant: Tenant, invoice_id: int) -> Invoice:

@@ -430,3 +430,11 @@ def test_no_key_of_a_top_up_can_stand_in_the_way_of_an_invoice(world: World) -> 
         with pytest.raises(ledger.LedgerProblem):
             ledger.top_up(tenant=world.tenant, amount=1, key=f"invoice:{draft.pk}", now=world.clock)
         assert invoices.finalise(invoice=draft, now=world.clock).number
+
+
+def test_images_that_are_paid_by_their_tokens_are_no_line(world: World) -> None:
+    world.use(Usage(input=10, output=10**6, output_image=10**6, images=3))
+    invoice = close(world)
+    with as_operator():
+        assert set(invoice.lines.values_list("token_class", flat=True)) == {"input", "output", "output_image"}
+    assert balanced(world)
