@@ -16,6 +16,7 @@ from proxy import live
 from proxy.errors import BadRequest, RequestTimeout, TooLarge
 from proxy.exchange import Exchange, HungUp
 from proxy.live import LiveStream, LiveStreams
+from proxy.sse import KEEPALIVE
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -182,7 +183,7 @@ async def test_keepalives_go_out_only_in_silence() -> None:
     await streams._look_after(stream, now)
     await streams._look_after(stream, now + 1)
     await asyncio.sleep(0)
-    assert told == [live.KEEPALIVE]
+    assert told == [KEEPALIVE]
     stream.upstream_at = now - 61
     await streams._look_after(stream, now)
     assert stream.reason is not None

@@ -45,6 +45,11 @@ content-type content-encoding accept accept-encoding x-api-key api-key origin co
 x-max-cost idempotency-key x-stainless-timeout openai-organization x-request-id range te authorization
 """
 
+WORDS = """
+system content type text source data media_type tool_use tool_result tool_use_id input id thinking signature
+budget_tokens stop_sequences prompt size quality encoding_format dimensions instructions output previous_response_id
+"""
+
 names = st.sampled_from([*PARAMETERS.split(), "\0"])
 texts = st.text(max_size=20) | st.sampled_from(["sandbox/echo", "talker", "\0", "\ud800", "user", "tool", "text"])
 scalars = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | texts
@@ -81,6 +86,26 @@ def extended(draw: st.DrawFn) -> bytes:
         | (extra if draw(st.booleans()) else {"messages": [{"role": "user", "content": extra}]})
     )
     return json.dumps(kept).encode()
+
+
+@st.composite
+def foreign(draw: st.DrawFn) -> tuple[str, bytes]:
+    """What other endpoints take, with members of any type and value."""
+    good: dict[str, dict[str, object]] = {
+        "/v1/messages": {"max_tokens": 50, "messages": [{"role": "user", "content": "Hello there"}]},
+        "/v1/messages/count_tokens": {"messages": [{"role": "user", "content": "Hello there"}]},
+        "/v1/responses": {"input": "Hello there"},
+        "/v1/embeddings": {"input": ["Hello", "there"]},
+        "/v1/images/generations": {"prompt": "A hill"},
+        "/v1/estimate": {"messages": [{"role": "user", "content": "Hello there"}]},
+        "/api/v1/chat/completions": {"messages": [{"role": "user", "content": "Hello there"}]},
+    }
+    path = draw(st.sampled_from(sorted(good)))
+    blocks = st.dictionaries(names | st.sampled_from(WORDS.split()), trees, max_size=4) | trees
+    extra = draw(
+        st.dictionaries(names | st.sampled_from(WORDS.split()), st.lists(blocks, max_size=3) | trees, max_size=3)
+    )
+    return path, json.dumps({"model": draw(st.sampled_from(MODELS))} | good[path] | extra).encode()
 
 
 @st.composite
@@ -142,6 +167,20 @@ def test_odd_bodies(town: Town, key: str) -> None:
             framed = chunked(data, pieces) + b"0\r\n\r\n"
             answer = parsed(town.raw(sent + b"transfer-encoding: chunked\r\n\r\n" + framed))
         lawful(answer, key)
+        settled(town, answer)
+
+    try_one()
+    balanced(town)
+
+
+def test_odd_calls_of_other_endpoints(town: Town, key: str) -> None:
+    @QUICK
+    @given(call=foreign())
+    def try_one(call: tuple[str, bytes]) -> None:
+        path, data = call
+        top = head(key, path) + b"connection: close\r\ncontent-length: %d\r\n\r\n" % len(data)
+        answer = parsed(town.raw(top + data))
+        assert answer.status == 200 or 400 <= answer.status < 500, answer
         settled(town, answer)
 
     try_one()
