@@ -69,11 +69,15 @@ class VariantPart:
 
 @dataclass(frozen=True, slots=True)
 class PricePart:
-    """``[models.price]``: picodollars per token by class, and per counted surcharge; from now if no date is given."""
+    """``[models.price]``: picodollars per token by class, and per counted surcharge; from now if no date is given.
+
+    ``source`` is the operator, whose prices no import replaces, or the import for list prices that we ship.
+    """
 
     prices: dict[str, int]
     effective_from: datetime | None
     variants: tuple[VariantPart, ...] | None = None
+    source: str = "operator"
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,7 +35,15 @@ def apply_price(part: ModelPart, changes: Changes, *, now: datetime) -> None:
         if stored == wanted:
             return
         since = part.price.effective_from or now
-        catalog.publish(book=book, model=part.name, prices=prices, effective_from=since, now=now, variants=variants)
+        catalog.publish(
+            book=book,
+            model=part.name,
+            prices=prices,
+            effective_from=since,
+            now=now,
+            variants=variants,
+            source=part.price.source,
+        )
     except catalog.PriceProblem as problem:
         raise changes.problem(f"[[models]] {part.name}: price", "", problem) from None
     _tell(part.name, stored, wanted, moment, changes)

@@ -31,7 +31,7 @@ def offer(*, sandbox_url: str, now: datetime) -> list[str]:
     for name, variable in PROVIDERS.items():
         if environment.variable(variable):
             document = parse((SEEDS / f"{name}.toml").read_text(encoding="utf-8"), f"{name}.toml")
-            lines += run.apply(_missing(document), now=now)
+            lines += run.apply(_missing(_listed(document)), now=now)
     return lines
 
 
@@ -50,6 +50,17 @@ def _sandbox(url: str) -> Document:
         for name in [*names, PACED]
     )
     return Document("sandbox", upstreams=(upstream,), models=models)
+
+
+def _listed(document: Document) -> Document:
+    """With list prices that are nobody's own: an import may bring them up to date."""
+    return replace(
+        document,
+        models=tuple(
+            replace(model, price=replace(model.price, source="import") if model.price else None)
+            for model in document.models
+        ),
+    )
 
 
 def _missing(document: Document, keep_upstream: str = "") -> Document:

@@ -16,6 +16,7 @@ from billing import catalog
 from billing.models import Price
 from portal.models import AuditEntry
 from portal.tenancy import as_operator
+from proxy.demo import offers
 from proxy.models import Model, ModelAlias, PriceImport, PriceProposal, Route, Upstream
 from proxy.pricing_import import reading, review, stored
 from proxy.pricing_import.review import Outcome, Terms
@@ -293,3 +294,11 @@ def test_of_old_reviews_only_what_was_applied_is_kept(shop: Upstream) -> None:
 
     assert [row.applied_as for row in oldest.proposals.all()] == ["swift"]
     assert PriceImport.objects.count() == stored.MOST_KEPT + 1
+
+
+def test_the_list_prices_of_a_fresh_installation_can_be_brought_up_to_date(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-none-000000")
+    with as_operator():
+        offers.offer(sandbox_url="http://127.0.0.1:1/v1", now=now())
+    assert {price.source for price in prices_of("gpt-4o")} == {"import"}
+    assert {price.source for price in prices_of("sandbox/echo")} == {"operator"}
