@@ -20,7 +20,7 @@ DONE = b"data: [DONE]\n\n"
 class TranslatedStream:
     """One stream of another dialect. A subclass reads events in ``event`` and calls ``say``, ``finish`` and ``fail``.
 
-    Events that are no JSON objects are left out, up to MOST_GARBAGE. A broken one, or an end without a finish reason, is
+    Events that are no JSON objects are left out, up to MOST_GARBAGE. A broken one, or an end without a reason for it, is
     a failure.
     """
 
@@ -128,7 +128,7 @@ class TranslatedStream:
                 event = None
             if type(event) is dict:
                 self.event(event)
-            else:
+            elif not self.complete():
                 self._garbage += 1
                 if self._garbage > MOST_GARBAGE or data.lstrip().startswith(b"{"):  # a part of the answer is lost
                     self.fail("The upstream sent something that is no event.")

@@ -11,6 +11,7 @@ from billing.meters import Usage
 from proxy.dialects import failures
 from proxy.dialects.shape import Answer, Asked, MalformedAnswer
 
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 FINISH_REASONS = frozenset({"stop", "length", "tool_calls", "content_filter", "function_call"})
 ODD_REASONS = {
     "max_tokens": "length",
@@ -60,7 +61,7 @@ def read(raw: bytes, asked: Asked) -> Answer:
 def decoded(raw: bytes) -> dict[str, Any]:
     """A JSON object; raises MalformedAnswer, or the error that it holds."""
     try:
-        body = orjson.loads(raw)
+        body = orjson.loads(raw.removeprefix(BYTE_ORDER_MARK))
     except ValueError:
         raise MalformedAnswer("not JSON") from None
     if type(body) is not dict:
@@ -71,11 +72,30 @@ def decoded(raw: bytes) -> dict[str, Any]:
 
 
 def repaired_message(message: dict[str, Any]) -> dict[str, Any]:
-    """A message or delta whose reasoning has the name that most clients read."""
+    """A message or delta whose reasoning has the name that most clients read, its content and arguments texts."""
+    if type(message.get("content")) is list:
+        _join_parts(message)
     reasoning = message.get("reasoning")
     if type(reasoning) is str and message.get("reasoning_content") is None:
         message["reasoning_content"] = reasoning
+    for call in message.get("tool_calls") or ():
+        function = call.get("function") if type(call) is dict else None
+        if type(function) is dict and type(function.get("arguments")) is dict:
+            function["arguments"] = orjson.dumps(function["arguments"]).decode()
     return message
+
+
+def _join_parts(message: dict[str, Any]) -> None:
+    """A content of parts, as Mistral sends it: its texts, and beside them what it thought."""
+    texts, thoughts = [], []
+    for part in message["content"]:
+        if type(part) is dict and type(part.get("text")) is str:
+            texts.append(part["text"])
+        elif type(part) is dict and type(part.get("thinking")) is list:
+            thoughts += [thought.get("text") for thought in part["thinking"] if type(thought) is dict]
+    message["content"] = "".join(texts)
+    if thoughts:
+        message["reasoning_content"] = "".join(thought for thought in thoughts if type(thought) is str)
 
 
 def read_usage(usage: object, context_window: int) -> tuple[Usage | None, bool]:

@@ -20,7 +20,9 @@ from proxy.sse import EventDecoder, TooLong
 MOST_BUFFERED = 64 * 1024
 
 _PLAIN_BLOCK = re.compile(rb"(?:data: \{[^\r\n]+\}\n\n)+")
-_SPECIAL = re.compile(rb'"usage":\s*[^n\s]|"finish_reason":\s*[^n\s]|"error":|"tool_calls":\s*\[|"reasoning":\s*"')
+_SPECIAL = re.compile(
+    rb'"usage":\s*[^n\s]|"finish_reason":\s*[^n\s]|"error":|"tool_calls":\s*\[|"reasoning":\s*"|"content":\s*\['
+)
 
 
 class OpenAIStream:
@@ -128,6 +130,7 @@ class OpenAIStream:
         if (
             events == 0
             or events != block.count(b"\n\n")
+            or events != block.count(b'"index":')
             or _SPECIAL.search(block) is not None
             or _PLAIN_BLOCK.fullmatch(block) is None
         ):
@@ -153,6 +156,8 @@ class OpenAIStream:
             if self.done or self.failure is not None:
                 break
             if data.strip() == b"[DONE]":
+                if not self._told:
+                    self.failure = Unavailable(502, "The upstream ended its stream without an answer.", "bad_gateway")
                 self.done = True
                 break
             out.append(self._event(data))
@@ -165,6 +170,8 @@ class OpenAIStream:
         except ValueError:
             chunk = None
         if type(chunk) is not dict:
+            if self.complete():
+                return b""
             self._garbage += 1
             if self._garbage > MOST_GARBAGE or data.lstrip().startswith(b"{"):  # a part of the answer is lost
                 self.failure = Unavailable(502, "The upstream sent something that is no chunk.", "bad_gateway")
