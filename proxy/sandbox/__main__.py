@@ -23,14 +23,17 @@ BACKLOG = 4096
 def main(arguments: list[str]) -> int:
     """Serve until SIGINT or SIGTERM. Prints one line with the address once it listens."""
     options = _options(arguments)
-    uvloop.run(serve(options.host, options.port, None if options.no_ledger else options.state))
+    uvloop.run(serve(options.host, options.port, None if options.no_ledger else options.state, options.replays))
     return 0
 
 
-async def serve(host: str, port: int, state: Path | None) -> None:
-    """Listen on host and port (0: any free one). Without a state folder nothing is kept and answers are fast."""
+async def serve(host: str, port: int, state: Path | None, replays: Path | None = None) -> None:
+    """Listen on host and port (0: any free one). Without a state folder nothing is kept and answers are fast.
+
+    ``replays`` is a folder of answers to replay (proxy/sandbox/replay.py).
+    """
     ledger = Ledger(None if state is None else state / "charges.jsonl")
-    sandbox = Sandbox(ledger, FastAnswers() if state is None else None)
+    sandbox = Sandbox(ledger, FastAnswers() if state is None else None, replays)
     loop = asyncio.get_running_loop()
     server = await loop.create_server(lambda: Connection(sandbox.answer), host, port, backlog=BACKLOG)
     stop = asyncio.Event()
@@ -51,6 +54,7 @@ def _options(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--port", type=int, default=0, help="0 takes a free one")
     parser.add_argument("--state", type=Path, default=Path("sandbox-state"), help="folder of the durable count")
     parser.add_argument("--no-ledger", action="store_true", help="keep no count; fixed and paced answer at least cost")
+    parser.add_argument("--replays", type=Path, help="folder of answers that models named replay-… replay")
     return parser.parse_args(arguments)
 
 

@@ -51,6 +51,8 @@ usage-twice           echo; a smaller usage in the finish chunk, the true one af
 usage-each            echo; usage so far on every chunk
 crlf comments split   echo; line ends, comments, and writes that cut characters
 longline              one chunk of many characters                                kilobytes (1024)
+replay-<name>         a case of the folder of replays, whole; ``replay-<name>.7``
+                      is cut where the seed 7 says
 ====================  ==========================================================  ==================
 """
 
@@ -60,6 +62,8 @@ import re
 from dataclasses import dataclass
 
 NAME = re.compile(r"(?:sandbox[/-])?([a-z0-9][a-z0-9-]*?)(?:-(\d{1,6})(?:x(\d{1,6}))?)?")
+
+REPLAY = re.compile(r"(?:sandbox[/-])?replay-([a-z0-9-]+)(?:\.(\d{1,9}))?")
 
 #: kind → defaults of its two numbers
 DEFAULTS: dict[str, tuple[int, int]] = {
@@ -121,15 +125,19 @@ DEFAULTS: dict[str, tuple[int, int]] = {
 
 @dataclass(frozen=True, slots=True)
 class Behaviour:
-    """A kind and its two numbers, defaults filled in."""
+    """A kind and its two numbers, defaults filled in; ``case`` is what a ``replay`` replays, its seed the first."""
 
     kind: str
     first: int
     second: int
+    case: str = ""
 
 
 def parse(model: str) -> Behaviour | None:
     """The behaviour a model name asks for; None for a name the sandbox does not know."""
+    match = REPLAY.fullmatch(model)
+    if match is not None:
+        return Behaviour("replay", int(match[2] or 0), 0, match[1])
     match = NAME.fullmatch(model)
     if match is None or match[1] not in DEFAULTS:
         return None

@@ -7,22 +7,24 @@ import secrets
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 
 import msgspec
 
-from proxy.sandbox import answers, behaviour, faces, failures, streams
+from proxy.sandbox import answers, behaviour, faces, failures, replay, streams
 from proxy.sandbox.answers import Call, Envelope
 from proxy.sandbox.behaviour import Behaviour
 from proxy.sandbox.failures import JSON, Failure
 from proxy.sandbox.fast import FastAnswers
 from proxy.sandbox.ledger import ABORTED, ENDED, REFUSED, RUNNING, Entry, Ledger
 from proxy.sandbox.voices import BENT_USAGE, Face, Job, OpenAIVoice, Refusal
-from proxy.sandbox.wire import Connection, Request
+from proxy.sandbox.wire import STREAM_HEAD, Connection, Request
 
 COMPLETIONS = ("/v1/chat/completions", "/chat/completions")
 
 SHORT_503 = Behaviour("503", 0, 0)
 LASTING_500 = Behaviour("500", 0, 0)
+WHOLE_HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n"
 Failing = Callable[[Behaviour], Failure | None]
 
 encode = msgspec.json.Encoder().encode
@@ -30,11 +32,15 @@ decode_call = msgspec.json.Decoder(Call).decode
 
 
 class Sandbox:
-    """Answers requests and charges them to ``ledger``; ``fast`` takes what the benchmark asks for, uncharged."""
+    """Answers requests and charges them to ``ledger``; ``fast`` takes what the benchmark asks for, uncharged.
 
-    def __init__(self, ledger: Ledger, fast: FastAnswers | None) -> None:
+    ``replays`` is the folder of what is replayed.
+    """
+
+    def __init__(self, ledger: Ledger, fast: FastAnswers | None, replays: Path | None = None) -> None:
         self.ledger = ledger
         self.fast = fast
+        self.replays = replays
         self.failed: Counter[str] = Counter()
 
     def answer(self, request: Request, connection: Connection) -> Awaitable[None] | None:
@@ -102,6 +108,9 @@ class Sandbox:
     async def _say(self, job: Job, connection: Connection, entry: Entry) -> None:
         """Answer the call, whole or in a stream, with the faults that come after its acceptance."""
         asked = job.asked
+        if asked.kind == "replay":
+            await self._replay(asked, connection, entry)
+            return
         if asked.kind == "timeout":
             await asyncio.Event().wait()
         if asked.kind in ("slow", "fixed"):
@@ -114,6 +123,30 @@ class Sandbox:
             await self._whole(answer)
         if entry.state == RUNNING:
             entry.state = ENDED
+
+    async def _replay(self, asked: Behaviour, connection: Connection, entry: Entry) -> None:
+        """Send the bytes of a case, cut where its seed says."""
+        case = None if self.replays is None else replay.find(self.replays, asked.case)
+        if case is None:
+            entry.state, entry.status = REFUSED, 404
+            self._send(connection, failures.refused(404, "There is no such case.", "model_not_found", "model"))
+            return
+        case.charge(entry)
+        self.ledger.changed(entry)
+        if case.streamed:
+            connection.write(STREAM_HEAD + b"\r\n")
+        else:
+            connection.write(WHOLE_HEAD % len(case.data))
+        for part in replay.cut(case.data, asked.first):
+            if case.streamed:
+                connection.write_chunk(part)
+            else:
+                connection.write(part)
+            await connection.drain()
+            await asyncio.sleep(streams.SPLIT_PAUSE_SECONDS)
+        if case.streamed:
+            connection.write(b"0\r\n\r\n")
+        entry.state = ENDED
 
     async def _whole(self, answer: streams.Answer) -> None:
         """The answer in one piece; faults of streams have their likeness here."""
