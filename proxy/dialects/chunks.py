@@ -20,7 +20,7 @@ DONE = b"data: [DONE]\n\n"
 class TranslatedStream:
     """One stream of another dialect. A subclass reads events in ``event`` and calls ``say``, ``finish`` and ``fail``.
 
-    Events that are no JSON objects are left out, up to MOST_GARBAGE. A broken one, or an end without a reason for it, is
+    Events that are no JSON objects are left out, up to MOST_GARBAGE. A broken one, or an end that gives no reason, is
     a failure.
     """
 
