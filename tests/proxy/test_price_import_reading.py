@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import json
 from pathlib import Path
 
@@ -409,12 +408,3 @@ def test_no_float_comes_near_these_prices(path: Path) -> None:
     allowed = {"fields.py": {"exact", "whole"}, "reading.py": {"_document"}}.get(path.name, set())
     found = [hit for hit in floats_in(path.read_text()) if not (hit[2] == "Decimal" and hit[0] in allowed)]
     assert found == []
-
-
-def test_the_parser_is_pure() -> None:
-    imported: set[str] = set()
-    for name in ("fields", "tiers", "entry", "reading", "findings", "matching", "proposal"):
-        for node in ast.walk(ast.parse((PACKAGE / f"{name}.py").read_text())):
-            imported |= {node.module or ""} if isinstance(node, ast.ImportFrom) else set()
-            imported |= {alias.name for alias in node.names} if isinstance(node, ast.Import) else set()
-    assert not {name.split(".")[0] for name in imported} & {"django", "httpx", "os", "time", "socket"}
