@@ -50,6 +50,7 @@ def test_it_answers(chat: Chat) -> None:
     assert answer.response_metadata["finish_reason"] == "stop"
 
 
+@pytest.mark.asyncio(loop_scope="module")  # it keeps its connections for all models of an address
 async def test_it_answers_asynchronously(chat: Chat) -> None:
     assert (await chat("echo").ainvoke(SAID)).content == SAID
 

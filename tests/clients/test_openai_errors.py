@@ -92,6 +92,14 @@ def test_a_body_that_is_too_large(client: openai.OpenAI) -> None:
     assert (error.status_code, error.code) == (413, "request_too_large")
 
 
+def test_a_refusal_reaches_a_client_that_is_still_sending(shop: Shop) -> None:
+    """Node's clients look for an answer only when they have sent everything."""
+    sent = b'{"model": "openai/fixed", "messages": "' + b"x" * 5_000_000
+    head = b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nconnection: close\r\nauthorization: Bearer nobody\r\n"
+    answer = shop.raw(head + b"content-length: %d\r\n\r\n" % len(sent), sent)
+    assert answer.startswith(b"HTTP/1.1 401 ")
+
+
 @pytest.mark.parametrize("kind", FAILURES)
 @pytest.mark.parametrize("stream", [False, True])
 def test_failures_of_the_upstream(shop: Shop, key: str, dialect: str, kind: str, stream: bool) -> None:

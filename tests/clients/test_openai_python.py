@@ -47,7 +47,9 @@ def test_it_shows_cached_and_reasoning_tokens(client: openai.OpenAI, dialect: st
     assert cached is not None
     assert cached.prompt_tokens_details is not None
     assert 0 < (cached.prompt_tokens_details.cached_tokens or 0) < cached.prompt_tokens
-    thought = client.chat.completions.create(model=f"{dialect}/reasoning", messages=said()).usage
+    thought = client.chat.completions.create(
+        model=f"{dialect}/reasoning", messages=said(), reasoning_effort="low", max_completion_tokens=3000
+    ).usage
     assert thought is not None
     assert thought.completion_tokens > 3
 

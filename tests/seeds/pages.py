@@ -48,6 +48,9 @@ class Market(Shop):
         for name, (aliases, wanted, kind) in CATALOGUE.items():
             dialect = wanted if wanted in spoken() else "openai"
             parts.append(self.model(dialect, kind, name=name, aliases=json.dumps(aliases)))
+        for dialect in spoken():
+            heard = '{ input = ["text", "audio"] }'
+            parts.append(self.model(dialect, "echo", name=f"{dialect}/hears", capabilities=heard))
         self.apply("\n".join(parts))
         return self
 
