@@ -247,6 +247,7 @@ TABLE = (
         "choice",
         "Priority or flex processing, where the model has a price for it.",
         choices=("auto", "default", "flex", "priority"),
+        gemini="→ serviceTier",
     ),
     Parameter(
         "modalities",

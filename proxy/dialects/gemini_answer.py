@@ -121,7 +121,11 @@ def read(raw: bytes, asked: Asked) -> Answer:
         answer["usage"] = meters.as_openai(usage)
     finish = choices[-1]["finish_reason"]
     size += reading.images * PICTURE_SIZE
-    return Answer(answer, usage, ignored, finish, size, reported_model=reported_model(body), thoughts=reading.thoughts)
+    tier = service_tier(body)
+    if tier:
+        answer["service_tier"] = tier
+    model = reported_model(body)
+    return Answer(answer, usage, ignored, finish, size, model, tier, thoughts=reading.thoughts)
 
 
 def decoded(raw: bytes) -> dict[str, Any]:
@@ -161,6 +165,14 @@ def reported_model(body: dict[str, Any]) -> str:
     """The model that says it answered."""
     version = body.get("modelVersion")
     return version if type(version) is str else ""
+
+
+def service_tier(body: dict[str, Any]) -> str:
+    """The tier that was served, which may be a lower one than was asked for; empty where it is not said."""
+    counts = body.get("usageMetadata")
+    tier = counts.get("serviceTier") if type(counts) is dict else None
+    tier = tier.lower().removeprefix("service_tier_") if type(tier) is str else ""
+    return "default" if tier in ("standard", "unspecified") else tier
 
 
 def read_usage(counts: object, context_window: int, images: int) -> tuple[Usage | None, bool]:

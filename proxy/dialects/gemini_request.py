@@ -33,7 +33,8 @@ LEVELS = {
     "xhigh": "high",
     "max": "high",
 }
-FLASH_LEVELS = {**LEVELS, "none": "minimal", "minimal": "minimal", "medium": "medium"}
+"""What every model with levels takes."""
+TIERS = ("flex", "priority")
 CHOICES = {"auto": "AUTO", "none": "NONE", "required": "ANY"}
 
 _VERSION = re.compile(r"gemini-(\d+)(?:\.(\d+))?")
@@ -54,8 +55,17 @@ def thinking_of(rules: Mapping[str, Any], model: str) -> Thinking:
     way = rules.get("thinking")
     if way is None:
         way = "level" if numbers >= (3, 0) else "budget" if numbers >= (2, 5) and "image" not in model else "none"
-    levels = FLASH_LEVELS if "flash" in model else LEVELS
-    return Thinking(way, LEAST_BUDGET if "-pro" in model else 0, levels)
+    return Thinking(way, LEAST_BUDGET if "-pro" in model else 0, levels_of(numbers, flash="flash" in model))
+
+
+def levels_of(version: tuple[int, int], *, flash: bool) -> Mapping[str, str]:
+    """A level for each effort: flash models and those since 3.1 know a medium one, early flash models a minimal one."""
+    levels = dict(LEVELS)
+    if flash or version >= (3, 1):
+        levels["medium"] = "medium"
+    if flash and version <= (3, 1):
+        levels["none"] = levels["minimal"] = "minimal"
+    return levels
 
 
 def body_of(
@@ -71,6 +81,8 @@ def body_of(
     whole: dict[str, Any] = {"contents": contents.contents, "generationConfig": config}
     if contents.system:
         whole["systemInstruction"] = {"parts": contents.system}
+    if body.get("service_tier") in TIERS:
+        whole["serviceTier"] = body["service_tier"]
     if "safety_settings" in body:
         whole["safetySettings"] = body["safety_settings"]
     functions = declared(body)

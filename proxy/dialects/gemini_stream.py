@@ -29,6 +29,7 @@ class GeminiStream(TranslatedStream):
             self.fail(error.message, error)
             return
         self.reported_model = gemini_answer.reported_model(event) or self.reported_model
+        self.service_tier = gemini_answer.service_tier(event) or self.service_tier
         for place, candidate in enumerate(gemini_answer.candidates_of(event)):
             self._candidate(candidate, place)
         if gemini_answer.blocked(event):

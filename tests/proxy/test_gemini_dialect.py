@@ -100,6 +100,9 @@ def test_it_translates_the_generation_config(given: dict[str, Any], expected: di
         ({"reasoning_effort": "medium"}, {}, "gemini-3-pro", {"includeThoughts": True, "thinkingLevel": "high"}),
         ({"reasoning_effort": "medium"}, {}, "gemini-3-flash", {"includeThoughts": True, "thinkingLevel": "medium"}),
         ({"reasoning_effort": "none"}, {}, "gemini-3-flash", {"includeThoughts": False, "thinkingLevel": "minimal"}),
+        ({"reasoning_effort": "minimal"}, {}, "gemini-3.8-flash", {"includeThoughts": True, "thinkingLevel": "low"}),
+        ({"reasoning_effort": "medium"}, {}, "gemini-3.1-pro", {"includeThoughts": True, "thinkingLevel": "medium"}),
+        ({"reasoning_effort": "high"}, {}, "gemini-4-x", {"includeThoughts": True, "thinkingLevel": "high"}),
         ({"reasoning": {"max_tokens": 99}}, BUDGET, "x", {"includeThoughts": True, "thinkingBudget": 99}),
         (
             {"reasoning": {"effort": "high", "exclude": True}},
@@ -193,6 +196,16 @@ def test_its_rules_add_to_the_body() -> None:
     assert said["cachedContent"] == "c"
     settings = [{"category": "HARM_CATEGORY_HARASSMENT", "threshold": "OFF"}]
     assert request({"safety_settings": settings})["safetySettings"] == settings
+
+
+def test_it_asks_for_a_service_tier_and_says_which_it_got() -> None:
+    assert request({"service_tier": "flex"})["serviceTier"] == "flex"
+    assert "serviceTier" not in request({"service_tier": "auto"})
+    counts = {"promptTokenCount": 9, "candidatesTokenCount": 4, "serviceTier": "STANDARD"}
+    answer = read(answered(candidate({"text": "a"}), usageMetadata=counts))
+    assert answer.service_tier == answer.body["service_tier"] == "default"
+    raw = event(piece({"text": "a"}, finish="STOP", usageMetadata={**counts, "serviceTier": "priority"}))
+    assert Heard([raw]).stream.service_tier == "priority"
 
 
 def test_it_gathers_instructions_and_merges_turns() -> None:
