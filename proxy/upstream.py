@@ -18,7 +18,8 @@ MOST_REST_S = 60.0
 RETRY_SHARE = 0.1
 MOST_RETRIES_SAVED = 10.0
 MOST_HEADS = 1000
-BAD_CREDENTIAL = "invalid_api_key"
+OPERATORS = frozenset({"invalid_api_key", "insufficient_quota"})
+"""Codes of what is wrong between the operator and the upstream, whatever the status they come with."""
 """The code of a 400 that is not about the request: no client can mend the operator's credential."""
 
 
@@ -184,7 +185,11 @@ def judge(status: int, said: FailureMessage, retry_after: str | None) -> Failure
     wait = parse_retry_after(retry_after)
     wait_ms = None if wait is None else int(wait * 1000)
     because = f": {said.message}" if said.message else "."
-    if status in (400, 413, 422) and said.code != BAD_CREDENTIAL:
+    if status in (401, 402, 403, 404) or (status < 500 and said.code in OPERATORS):
+        return Failure(
+            Unavailable(502, "The upstream refused our request; the operator must see to it.", "bad_gateway"), True
+        )
+    if status in (400, 413, 422):
         code = said.code or ("context_length_exceeded" if "context" in said.message.lower() else "invalid_value")
         return Failure(BadRequest(said.message or "The upstream refused the request.", code, param=said.param), False)
     if status in (429, 503, 529):
@@ -194,10 +199,6 @@ def judge(status: int, said: FailureMessage, retry_after: str | None) -> Failure
         return Failure(error, True, wait)
     if status in (408, 504):
         return Failure(Unavailable(504, "The upstream timed out.", "timeout"), True)
-    if status in (400, 401, 402, 403, 404):
-        return Failure(
-            Unavailable(502, "The upstream refused our request; the operator must see to it.", "bad_gateway"), True
-        )
     return Failure(Unavailable(502, f"The upstream failed{because}", "bad_gateway"), True)
 
 
