@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from proxy.operation_parameters import EMBEDDINGS, IMAGES
 from proxy.parameter_table import STEERING, TABLE, Parameter
 
 TYPES = {
     "stop": "string or array",
+    "input": "string or array",
     "bias": "object",
     "format": "object",
     "metadata": "object",
@@ -22,6 +24,11 @@ FATES = {
     "refuse": "refused",
 }
 REQUIRED = ("model", "messages")
+OTHERS = {
+    "/v1/embeddings": (EMBEDDINGS, ("model", "input")),
+    "/v1/images/generations": (IMAGES, ("model", "prompt")),
+}
+"""Paths with tables of their own, and what they require."""
 
 
 class Row(NamedTuple):
@@ -36,7 +43,7 @@ class Row(NamedTuple):
     gemini: str
 
 
-def rows() -> list[Row]:
+def rows(table: tuple[Parameter, ...] = TABLE, required: tuple[str, ...] = REQUIRED) -> list[Row]:
     """Every parameter that is taken."""
     return [
         Row(
@@ -44,11 +51,11 @@ def rows() -> list[Row]:
             TYPES.get(parameter.kind, parameter.kind),
             range_of(parameter),
             parameter.meaning,
-            parameter.name in REQUIRED,
+            parameter.name in required,
             fate_of(parameter.anthropic),
             fate_of(parameter.gemini),
         )
-        for parameter in TABLE
+        for parameter in table
         if not parameter.refuse
     ]
 
@@ -88,8 +95,23 @@ def markdown() -> Iterator[str]:
     yield "| parameter | type | range | meaning | to Anthropic | to Gemini |"
     yield "|---|---|---|---|---|---|"
     for row in rows():
-        name = f"`{row.name}`" + (" (required)" if row.required else "")
-        cells = (name, row.type, row.range, row.meaning, row.anthropic, row.gemini)
-        yield "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+        yield _line(named(row), row.type, row.range, row.meaning, row.anthropic, row.gemini)
     yield ""
     yield "Refused with 400: " + ", ".join(f"`{name}`" for name in refused()) + "."
+    for path, (table, required) in OTHERS.items():
+        yield ""
+        yield f"## Parameters of `{path}`"
+        yield ""
+        yield "| parameter | type | range | meaning | to Gemini |"
+        yield "|---|---|---|---|---|"
+        for row in rows(table, required):
+            yield _line(named(row), row.type, row.range, row.meaning, row.gemini)
+
+
+def named(row: Row) -> str:
+    """A parameter's name, and whether it must be there."""
+    return f"`{row.name}`" + (" (required)" if row.required else "")
+
+
+def _line(*cells: str) -> str:
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
