@@ -44,9 +44,18 @@ class Item:
     invoice: int | None = None
 
 
+@dataclass(frozen=True)
+class Long:
+    """Other prices for calls with more prompt tokens."""
+
+    above: int
+    prices: dict[str, int]
+    price_id: int
+
+
 @dataclass
 class Call:
-    """One admitted call."""
+    """One admitted call. ``price_id`` becomes that of the price that rates it."""
 
     hold: int
     limits: tuple[int, ...]
@@ -59,6 +68,18 @@ class Call:
     corrected: bool = False
     counts: dict[str, int] = field(default_factory=dict)
     cost: int = 0
+    long: Long | None = None
+    base_id: int = 0
+
+    def __post_init__(self) -> None:
+        self.base_id = self.price_id
+
+    def rated_by(self, counts: dict[str, int]) -> tuple[int, dict[str, int]]:
+        """The price of what was used."""
+        prompt = counts.get("input", 0) + counts.get("cache_read", 0)
+        if self.long is not None and prompt > self.long.above:
+            return self.long.price_id, self.long.prices
+        return self.base_id, self.prices
 
 
 class Oracle:
@@ -85,18 +106,22 @@ class Oracle:
     def end(self, ident: UUID, counts: dict[str, int] | None, *, swept: bool = False) -> bool:
         """End a call, with None at zero; the true usage of a swept one is a correction, once."""
         call = self.calls[ident]
-        cost = 0 if counts is None else cost_of(counts, call.prices)
+        cost, price_id = 0, call.price_id
+        if counts is not None:
+            price_id, prices = call.rated_by(counts)
+            cost = cost_of(counts, prices)
         if call.state != "open":
             if call.swept and not call.corrected and not swept:
-                self._correct(call, counts, cost)
+                self._correct(call, counts, cost, price_id)
             return False
         call.state, call.swept = ("voided" if counts is None else "settled"), swept
+        call.price_id = price_id
         call.counts, call.cost = counts or {}, cost
         for place in call.limits:
             self.limits[place].held -= call.hold
             self.limits[place].spent += cost
         if counts is not None:
-            self._add(call, counts, 1, cost)
+            self._add(call, call.price_id, counts, 1, cost)
         return True
 
     def sweep(self) -> int:
@@ -106,18 +131,23 @@ class Oracle:
             self.end(ident, {"input": 100, "output": self.calls[ident].delivered}, swept=True)
         return len(running)
 
-    def _correct(self, call: Call, counts: dict[str, int] | None, cost: int) -> None:
+    def _correct(self, call: Call, counts: dict[str, int] | None, cost: int, price_id: int) -> None:
+        """The difference; under another price, all of the estimate back and all of the truth."""
         call.corrected = True
-        true = counts or {}
-        names = {*true, *call.counts}
-        difference = {name: true.get(name, 0) - call.counts.get(name, 0) for name in names}
         for place in call.limits:
             self.limits[place].spent += cost - call.cost
-        self._add(call, difference, 0 if counts is not None else -1, cost - call.cost)
+        true = counts or {}
+        if price_id != call.price_id:
+            self._add(call, call.price_id, {name: -number for name, number in call.counts.items()}, -1, -call.cost)
+            self._add(call, price_id, true, 1, cost)
+            return
+        names = {*true, *call.counts}
+        difference = {name: true.get(name, 0) - call.counts.get(name, 0) for name in names}
+        self._add(call, price_id, difference, 0 if counts is not None else -1, cost - call.cost)
 
-    def _add(self, call: Call, counts: dict[str, int], requests: int, cost: int) -> None:
+    def _add(self, call: Call, price_id: int, counts: dict[str, int], requests: int, cost: int) -> None:
         month = f"{call.opened_at.astimezone(ZoneInfo(self.zone)):%Y-%m}"
-        self.items.append(Item(month, call.price_id, dict(counts), requests, cost, call.opened_at))
+        self.items.append(Item(month, price_id, dict(counts), requests, cost, call.opened_at))
 
     def post(self) -> int:
         """Everything settled reaches the ledger."""

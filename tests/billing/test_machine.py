@@ -18,13 +18,14 @@ from hypothesis.stateful import (
 )
 
 from billing import books, budgets, closing, invoices, journal, ledger
+from billing.catalog import VariantPrices
 from billing.invoices import CarriedOver
 from billing.journal import Ending
 from billing.meters import Usage
 from billing.models import Allowance, Invoice, UsageEvent
 from billing.periods import month_of
 from portal.tenancy import as_operator
-from tests.billing.oracle import Call, Limit, Oracle, cost_of, in_cents
+from tests.billing.oracle import Call, Limit, Long, Oracle, cost_of, in_cents
 from tests.billing.world import USD, World, as_gateway
 
 COUNTS = st.fixed_dictionaries(
@@ -35,20 +36,26 @@ SOME_CALLS = st.lists(COUNTS, max_size=3)
 """Many acts begin with a few calls of their own: Hypothesis leaves out whole rules in most lives."""
 FIRST_PRICES = {"input": 150_000, "output": 600_000}
 PLACE = st.integers(0, 10**6)
+ABOVE = st.sampled_from([50, 100_000, 0])
+"""Where a longer prompt is dearer; swept calls count a hundred tokens, so they, too, may be long ones."""
 
 
 class Billing(RuleBasedStateMachine):
     """One tenant's life. Calls are opened and ended as the gateway, everything else as the operator."""
 
+    long: Long | None
+
     @initialize(
-        mode=st.sampled_from(["prepaid", "postpaid"]), zone=st.sampled_from(["Asia/Kolkata", "America/New_York"])
-    )
-    def begin(self, mode: str, zone: str) -> None:
+        mode=st.sampled_from(["prepaid", "postpaid"]), zone=st.sampled_from(["Asia/Kolkata", "America/New_York"]),
+        above=ABOVE,
+    )  # fmt: skip
+    def begin(self, mode: str, zone: str, above: int) -> None:
         self.world = World(mode=mode, credit=5 * USD, zone=zone, prices=FIRST_PRICES)
         self.oracle = Oracle(mode, zone, 5 * USD)
         self.budget_limits: dict[int, int] = {}
         self.top_ups = 0
         self._know(FIRST_PRICES)
+        self.change_price(150_000, USD // 1000, above, 2)
         self._see_new_windows()
         self.use([{"input": 120_000, "cache_read": 7, "output": 3_333, "reasoning": 1}], post=True)
 
@@ -59,7 +66,9 @@ class Billing(RuleBasedStateMachine):
         batch = [self.world.opening(cents * USD // 100, key=self.world.keys[key]) for cents, key in holds]
         refused = {refusal.place for refusal in self.world.open(batch)}
         for place, opening in enumerate(batch):
-            call = Call(opening.hold, opening.allowances, self.prices, opening.price_id, opening.opened_at)
+            call = Call(
+                opening.hold, opening.allowances, self.prices, opening.price_id, opening.opened_at, long=self.long
+            )
             assert self.oracle.admit(opening.id, call) == (place not in refused)
 
     @rule(counts=SOME_CALLS, post=st.booleans())
@@ -80,9 +89,10 @@ class Billing(RuleBasedStateMachine):
         chosen = self._choose(places)
         expected = sum([self.oracle.end(ident, counts) for ident in chosen])
         usage = Usage(**counts)
+        rated = [self.oracle.calls[ident].rated_by(counts) for ident in chosen]
         endings = [
-            Ending(ident, self.world.tenant.id, usage, cost_of(counts, self.oracle.calls[ident].prices))
-            for ident in chosen
+            Ending(ident, self.world.tenant.id, usage, cost_of(counts, prices), price_id=price_id)
+            for ident, (price_id, prices) in zip(chosen, rated, strict=True)
         ]
         assert self.world.settle(endings) == expected
         assert self.world.settle(endings[::-1]) == 0
@@ -119,12 +129,19 @@ class Billing(RuleBasedStateMachine):
 
     # -- what people change
 
-    @rule(unit=st.integers(0, 10**6), request=st.integers(0, USD // 50))
-    def change_price(self, unit: int, request: int) -> None:
+    @rule(unit=st.integers(0, 10**6), request=st.integers(0, USD // 50), above=ABOVE, times=st.integers(1, 3))
+    def change_price(self, unit: int, request: int, above: int, times: int) -> None:
         self.world.clock += timedelta(seconds=1)
         prices = {"input": unit, "output": 2 * unit, "cache_read": unit // 2, "per_request": request}
-        self.world.price = self.world.publish(prices)
+        dearer = {"input": unit * times, "output": 2 * unit * times}
+        long = VariantPrices(f"above-{above}", above, "", (), dearer)
+        self.world.price = self.world.publish(prices, variants=[long] if above else [])
         self._know(prices)
+        if self.world.price.variants:
+            (variant,) = self.world.price.variants
+            full = {**dearer, "cache_read": dearer["input"], "reasoning": dearer["output"], "per_request": request}
+            self.long = Long(above, full, variant.id)
+            self.request_prices[variant.id] = request
 
     @rule(
         cents=CENTS,
@@ -258,6 +275,7 @@ class Billing(RuleBasedStateMachine):
             **prices,
         }
         self.prices: dict[str, int] = full
+        self.long = None
         self.request_prices = {**getattr(self, "request_prices", {}), self.world.price.id: full["per_request"]}
 
     def _choose(self, places: list[int]) -> list[Any]:

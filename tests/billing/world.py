@@ -13,6 +13,7 @@ from uuid import UUID
 from django.db import connection
 
 from billing import budgets, catalog, journal, ledger, posting
+from billing.catalog import VariantPrices
 from billing.journal import Ending, Opening, Refusal
 from billing.meters import Usage
 from billing.models import Allowance, Budget, Price, UsageEvent
@@ -91,14 +92,18 @@ class World:
 
     # -- what the control plane does
 
-    def publish(self, prices: dict[str, int], effective_from: datetime | None = None) -> PriceVersion:
-        """A price of the model from now or later; returns the version in force then."""
+    def publish(
+        self, prices: dict[str, int], effective_from: datetime | None = None, variants: Sequence[VariantPrices] = ()
+    ) -> PriceVersion:
+        """A price of the model from now or later; returns the version in force then, with what long calls come to."""
         with as_operator():
             book = catalog.default_book()
             moment = effective_from or self.clock
-            made = catalog.publish(book=book, model=self.model, prices=prices, effective_from=moment, now=self.clock)
-            row = made or Price.objects.filter(book=book, model=self.model).latest("effective_from")
-            return catalog.version_of(row)
+            made = catalog.publish(
+                book=book, model=self.model, prices=prices, effective_from=moment, now=self.clock, variants=variants
+            )
+            row = made or Price.objects.filter(book=book, model=self.model, variant="").latest("effective_from")
+            return catalog.versions_by_id([row.pk])[row.pk]
 
     def set_budget(self, limit: int, *, window: str = "month", scope: str = "tenant") -> Budget:
         """A budget of the tenant, its project or its first key."""
