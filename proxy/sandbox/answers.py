@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from proxy.sandbox import pictures, plans, words
+from proxy.sandbox import likelihood, pictures, plans, words
 from proxy.sandbox.behaviour import Behaviour
 from proxy.sandbox.plans import HIDDEN, Ask, Plan
 
@@ -37,6 +37,8 @@ class Call(msgspec.Struct):
     tools: list[dict[str, Any]] | None = None
     tool_choice: Any = None
     user: str | None = None
+    logprobs: bool | None = None
+    top_logprobs: int | None = None
 
     @property
     def limit(self) -> int | None:
@@ -62,6 +64,7 @@ def ask(call: Call, thinks: str) -> Ask:
         call.limit,
         call.n or 1,
         thinks,
+        likely=(call.top_logprobs or 0) if call.logprobs else likelihood.NONE,
     )
 
 
@@ -146,8 +149,9 @@ class Envelope:
             message["images"] = [picture(index) for index in range(plan.images)]
         message["annotations"] = []
         finish = finish_reason(plan.finish)
+        likely = likelihood.openai("" if plan.calls else plan.text, plan.likely)
         choices = [
-            {"index": index, "message": message, "logprobs": None, "finish_reason": finish} for index in range(plan.n)
+            {"index": index, "message": message, "logprobs": likely, "finish_reason": finish} for index in range(plan.n)
         ]
         body = self._object("chat.completion", choices)
         return body if self.usage == "no-usage" else {**body, "usage": self.reported(plan)}
@@ -174,7 +178,8 @@ class Envelope:
         sent = 0 if plan.thought else plan.n * plan.reasoning
 
         def chunk(index: int, delta: dict[str, Any], finish: str | None = None) -> dict[str, Any]:
-            choice = {"index": index, "delta": delta, "logprobs": None, "finish_reason": finish}
+            likely = likelihood.openai(delta["content"], plan.likely) if delta.get("content") else None
+            choice = {"index": index, "delta": delta, "logprobs": likely, "finish_reason": finish}
             each = {"usage": usage(plan, sent)} if self.usage == "usage-each" and with_usage else usage_key
             return {**self._object("chat.completion.chunk", [choice]), **each}
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from proxy.sandbox import words
+from proxy.sandbox import likelihood, words
 from proxy.sandbox.behaviour import Behaviour
 
 HIDDEN, SHOWN = "hidden", "shown"
@@ -26,7 +26,7 @@ class Ask:
 
     ``said`` is the newest user text, ``result`` the text of tool results that came after it. ``tools`` are the names
     that may be called, the wanted one first. ``thinks`` is HIDDEN, SHOWN or nothing; ``hour`` says that what is cached
-    is cached for an hour.
+    is cached for an hour, ``likely`` how many likely tokens to show for each.
     """
 
     prompt: int
@@ -39,6 +39,7 @@ class Ask:
     thinks: str = ""
     hour: bool = False
     draws: bool = True
+    likely: int = likelihood.NONE
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +68,7 @@ class Plan:
     searches: int = 0
     images: int = 0
     image_tokens: int = 0
+    likely: int = likelihood.NONE
 
     @property
     def completion(self) -> int:
@@ -120,7 +122,7 @@ def make(ask: Ask, asked: Behaviour) -> Plan:
     counts = _counts(ask, asked)
     return Plan(
         tuple(pieces), finish, ask.prompt + counts[0], ask.n, cached, reasoning, calls, preface, thought, stopped_by,
-        written, ask.hour, *counts,
+        written, ask.hour, *counts, ask.likely,
     )  # fmt: skip
 
 

@@ -16,7 +16,7 @@ from proxy.sandbox.voices import Job, Refusal
 from proxy.sandbox.wire import Request
 
 PREFIX = "/anthropic"
-VERSIONS = ("2023-06-01", "2023-01-01")
+VERSIONS = ("2023-01-01", "2023-06-01", "2026-10-21")
 
 
 class Anthropic:

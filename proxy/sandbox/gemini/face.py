@@ -8,7 +8,7 @@ from urllib.parse import unquote
 
 import msgspec
 
-from proxy.sandbox import behaviour, plans, words
+from proxy.sandbox import behaviour, likelihood, plans, words
 from proxy.sandbox.behaviour import Behaviour
 from proxy.sandbox.failures import Failure
 from proxy.sandbox.gemini import embeddings, fields, proto, refusal, rules
@@ -85,6 +85,7 @@ def plan_of(body: dict[str, Any], asked: Behaviour) -> Plan:
         int(config.get("candidateCount", 1)),
         thinks,
         draws="IMAGE" in modalities,
+        likely=int(config.get("logprobs", 0)) if config.get("responseLogprobs") else likelihood.NONE,
     )
     return plans.make(ask, asked)
 

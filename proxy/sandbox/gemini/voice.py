@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from proxy.sandbox import answers, pictures, plans, signatures
+from proxy.sandbox import answers, likelihood, pictures, plans, signatures
 from proxy.sandbox.gemini import refusal
 from proxy.sandbox.plans import Event, Plan
 
@@ -57,7 +57,9 @@ class GeminiVoice:
         if self.streams and not self.sse:
             return b"[" + b"\n,\r\n".join(event.data[6:] for event in self.events(plan)) + b"\n]"
         parts = _joined([said.part for said in self._said(plan)])
-        candidates = [] if self.kind == "blocked" else [self._candidate(plan, index, parts) for index in range(plan.n)]
+        likely = likelihood.gemini("" if plan.calls else plan.text, plan.likely)
+        candidates = [self._candidate(plan, index, parts) | likely for index in range(plan.n)]
+        candidates = [] if self.kind == "blocked" else candidates
         body = self._body(plan, candidates, plan.completion)
         return msgspec.json.format(encode(body), indent=2)
 
@@ -71,6 +73,8 @@ class GeminiVoice:
             for index in range(plan.n):
                 sent += said.tokens
                 candidate = {"content": {"parts": [said.part], "role": "model"}, "index": index}
+                if not said.thought:
+                    candidate |= likelihood.gemini(said.part.get("text", ""), plan.likely)
                 yield self._event(self._body(plan, [candidate], sent), said)
         for index in range(plan.n):
             last = index == plan.n - 1
