@@ -30,9 +30,9 @@ PARTS = {
     "images": "images",
 }
 GEMINI_KINDS = (
-    "echo", "tools", "tools-2", "thinking", "reasoning", "cached", "json", "image-1290x2", "paced-20x20", "refusal",
-    "recitation", "image-safety", "blocked", "malformed-call", "400", "401", "429-7", "503", "too-long", "html",
-    "error200", "midstream-error-3", "truncated-3", "malformed-3", "no-usage", "zero-usage", "negative-usage",
+    "echo", "tools", "tools-2", "thinking", "thinking-16", "reasoning", "cached", "json", "image-1290x2", "paced-20x20",
+    "refusal", "recitation", "image-safety", "blocked", "malformed-call", "400", "401", "429-7", "503", "too-long",
+    "html", "error200", "midstream-error-3", "truncated-3", "malformed-3", "no-usage", "zero-usage", "negative-usage",
     "usage-twice", "usage-each", "crlf", "comments", "split", "longline-1024",
 )  # fmt: skip
 UPSTREAM = """
@@ -48,7 +48,8 @@ DRAWS = 'capabilities = { input = ["text", "image"], output = ["text", "image"] 
 class Gallery:
     """A town with ``gemini/<kind>`` for chat, ``embed/<dialect>`` and ``draw/<dialect>``, ``draw/piece`` by the image.
 
-    ``forged/echo`` is behind an upstream whose credential is wrong.
+    ``forged/echo`` is behind an upstream whose credential is wrong. Lost signatures are made up for
+    ``gemini/thinking``, not for ``gemini/thinking-16``; the sandbox refuses calls without any.
     """
 
     def __init__(self, town: Town) -> None:

@@ -109,7 +109,7 @@ def test_signatures_survive_turns_with_tools(
 
 def _turn(client: openai.OpenAI, messages: list[Any], streamed: bool) -> tuple[dict[str, Any], str]:
     """One answer as a message to send again, and its id."""
-    asked: dict[str, Any] = {"model": "gemini/thinking", "messages": messages, "tools": [TOOL]}
+    asked: dict[str, Any] = {"model": "gemini/thinking-16", "messages": messages, "tools": [TOOL]}
     if not streamed:
         whole = client.chat.completions.create(**asked, reasoning_effort="low")
         return whole.choices[0].message.model_dump(exclude_none=True), whole.id
@@ -127,6 +127,19 @@ def _turn(client: openai.OpenAI, messages: list[Any], streamed: bool) -> tuple[d
 
 def _plain(call: dict[str, Any]) -> dict[str, Any]:
     return {name: call[name] for name in ("id", "type", "function")}
+
+
+def test_calls_that_another_model_made_need_no_signature(client: openai.OpenAI) -> None:
+    function = {"name": "look_up", "arguments": '{"text": "x"}'}
+    messages: list[Any] = [
+        *said(),
+        {"role": "assistant", "tool_calls": [{"id": "call_foreign", "type": "function", "function": function}]},
+        {"role": "tool", "tool_call_id": "call_foreign", "content": "found"},
+    ]
+    whole = client.chat.completions.create(model="gemini/thinking", messages=messages, tools=[TOOL])
+    assert whole.choices[0].message.content == "The tool says: found"
+    with pytest.raises(openai.BadRequestError):
+        client.chat.completions.create(model="gemini/thinking-16", messages=messages, tools=[TOOL])
 
 
 def test_the_signature_of_a_call_is_where_clients_look_for_it(client: openai.OpenAI) -> None:
