@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping
 
 from billing.meters import TOKEN_CLASSES
 from billing.money import PICO_PER_USD, usd
-from proxy.pricing_import.entry import Entry, Tier, words
+from proxy.pricing_import.entry import Entry, Tier
+from proxy.pricing_import.entry import words as said
 
 MOST_RAISE = 5
 """A service tier or a long prompt may cost this many times the base price; the file has had 50."""
@@ -31,7 +32,7 @@ def suspicions(entry: Entry, in_force: Mapping[str, int | None]) -> list[str]:
         found.append(f"It would write {entry.max_output_tokens:,} tokens, but reads at most {entry.context_window:,}.")
     found += _base(entry)
     for tier in entry.tiers:
-        found += _tier(tier, _below(tier, entry), words(tier))
+        found += _tier(tier, _below(tier, entry), said(tier))
     return found + list(_jumps(entry.prices, in_force))
 
 
@@ -61,7 +62,8 @@ def shown(name: str, price: int | None) -> str:
 
 def _base(entry: Entry) -> Iterator[str]:
     prices = entry.prices
-    yield from _sides(entry)
+    if odd := _sides(entry):
+        yield odd
     read, written, hour = (prices.get(name) for name in ("cache_read", "cache_write_5m", "cache_write_1h"))
     entrance = prices.get("input", 0)
     if read is not None and read > entrance:
@@ -77,22 +79,26 @@ def _base(entry: Entry) -> Iterator[str]:
             yield f"{name} costs {per_million(prices[name])} USD per 1M tokens."
 
 
-def _sides(entry: Entry) -> Iterator[str]:
-    """Input against output, and both against nothing."""
-    read, written = entry.prices.get("input"), entry.prices.get("output")
-    if read is None or written is None:
-        return
-    if read == written == 0 and not any(entry.prices.values()):
-        if entry.provider not in FREE_PROVIDERS and "free" not in entry.name.lower():
-            yield "It costs nothing, and is not known to be free."
-    elif entry.operation == "chat" and written == 0:
-        yield f"Output costs nothing, but input {per_million(read)}."
-    elif entry.operation == "chat" and read == 0 and not entry.prices.get("per_request"):
-        yield f"Input costs nothing, but output {per_million(written)}."
-    elif entry.operation == "chat" and 0 < written * 2 < read:
-        yield f"Output ({per_million(written)}) costs less than half of input ({per_million(read)})."
-    elif read and written > read * MOST_SPREAD:
-        yield f"Output ({per_million(written)}) costs {_times(written, read)} input ({per_million(read)})."
+def _sides(entry: Entry) -> str:
+    """Input against output, and both against nothing; empty if nothing is odd."""
+    read, written = entry.prices.get("input", 0), entry.prices.get("output", 0)
+    if not any(entry.prices.values()):
+        is_free = entry.provider in FREE_PROVIDERS or "free" in entry.name.lower()
+        return "" if is_free else "It costs nothing, and is not known to be free."
+    if read and written > read * MOST_SPREAD:
+        return f"Output ({per_million(written)}) costs {_times(written, read)} input ({per_million(read)})."
+    return _sides_of_chat(entry, read, written) if entry.operation == "chat" else ""
+
+
+def _sides_of_chat(entry: Entry, read: int, written: int) -> str:
+    """A model of text has a price on both sides."""
+    if read and not written:
+        return f"Output costs nothing, but input {per_million(read)}."
+    if written and not read and not entry.prices.get("per_request"):
+        return f"Input costs nothing, but output {per_million(written)}."
+    if written * 2 < read:
+        return f"Output ({per_million(written)}) costs less than half of input ({per_million(read)})."
+    return ""
 
 
 def _below(tier: Tier, entry: Entry) -> Mapping[str, int]:
@@ -107,20 +113,24 @@ def _below(tier: Tier, entry: Entry) -> Mapping[str, int]:
 
 def _tier(tier: Tier, base: Mapping[str, int], name: str) -> Iterator[str]:
     """A tier that should be dearer and is not, should be cheaper and is not, or is so beyond measure."""
-    cheaper = bool(tier.hours) or (tier.service_tier in ("flex", "batch") and not tier.above_tokens)
+    is_cheaper = bool(tier.hours) or (tier.service_tier in ("flex", "batch") and not tier.above_tokens)
+    doubt = _doubt_of_cheaper if is_cheaper else _doubt_of_dearer
     for token_class in TOKEN_CLASSES:
         before, after = base.get(token_class), tier.prices.get(token_class)
-        if before is None or after is None or before == after:
-            continue
-        told = f"{name}: {token_class} costs {per_million(after)}, and {per_million(before)} otherwise"
-        if cheaper and after > before:
-            yield f"{told}: it should cost less."
-        elif cheaper and after * LEAST_SHARE < before:
-            yield f"{told}: less than a tenth."
-        elif not cheaper and after < before:
-            yield f"{told}: it should cost more."
-        elif not cheaper and after > before * MOST_RAISE:
-            yield f"{told}: {_times(after, before)} as much."
+        if before is not None and after is not None and (words := doubt(before, after)):
+            yield f"{name}: {token_class} costs {per_million(after)}, and {per_million(before)} otherwise: {words}"
+
+
+def _doubt_of_cheaper(before: int, after: int) -> str:
+    if after > before:
+        return "it should cost less."
+    return "less than a tenth." if after * LEAST_SHARE < before else ""
+
+
+def _doubt_of_dearer(before: int, after: int) -> str:
+    if after < before:
+        return "it should cost more."
+    return f"{_times(after, before)} as much." if after > before * MOST_RAISE else ""
 
 
 def _jumps(prices: Mapping[str, int], in_force: Mapping[str, int | None]) -> Iterator[str]:
