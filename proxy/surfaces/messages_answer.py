@@ -61,12 +61,23 @@ def content_of(message: dict[str, Any]) -> list[dict[str, Any]]:
         text = message.get(name)
         if type(text) is str and text:
             blocks.append({"type": "text", "text": text})
-    for place, call in enumerate(message.get("tool_calls") or ()):
-        function = call.get("function") or {}
-        identifier = call.get("id") or f"toolu_{place}"
-        given = _parsed(function.get("arguments"))
-        blocks.append({"type": "tool_use", "id": identifier, "name": function.get("name", ""), "input": given})
+    calls = message.get("tool_calls")
+    for place, call in enumerate(calls if type(calls) is list else ()):
+        identifier, name, arguments = parts_of(call)
+        blocks.append(
+            {"type": "tool_use", "id": identifier or f"toolu_{place}", "name": name, "input": _parsed(arguments)}
+        )
     return blocks
+
+
+def parts_of(call: Any) -> tuple[str, str, str]:
+    """Id, name and arguments of a tool call or of a part of one; empty where they are missing or no texts."""
+    call = call if type(call) is dict else {}
+    function = call.get("function")
+    function = function if type(function) is dict else {}
+    found = (call.get("id"), function.get("name"), function.get("arguments"))
+    identifier, name, arguments = (text if type(text) is str else "" for text in found)
+    return identifier, name, arguments
 
 
 def _thinking(message: dict[str, Any]) -> list[dict[str, Any]]:
@@ -80,9 +91,9 @@ def _thinking(message: dict[str, Any]) -> list[dict[str, Any]]:
     return blocks
 
 
-def _parsed(arguments: Any) -> dict[str, Any]:
+def _parsed(arguments: str) -> dict[str, Any]:
     try:
-        given = orjson.loads(arguments or b"{}")
-    except (ValueError, TypeError):
+        given = orjson.loads(arguments)
+    except ValueError:
         return {}
     return given if type(given) is dict else {}

@@ -79,7 +79,7 @@ def _tools(given: Body) -> Body:
     if kind == "tool":
         name = messages_check.text_at(choice, "name", "tool_choice")
         body["tool_choice"] = {"type": "function", "function": {"name": name}}
-    elif kind in words:
+    elif type(kind) is str and kind in words:
         body["tool_choice"] = words[kind]
     elif choice:
         raise wrong("tool_choice.type", "Input should be 'auto', 'any', 'tool' or 'none'")

@@ -10,7 +10,7 @@ import orjson
 
 from billing.meters import Usage
 from proxy.surfaces import messages_thoughts
-from proxy.surfaces.messages_answer import stop_reason, usage_of
+from proxy.surfaces.messages_answer import parts_of, stop_reason, usage_of
 
 PING = b'event: ping\ndata: {"type": "ping"}\n\n'
 NOT_COUNTED = {"input_tokens": 0, "cache_creation_input_tokens": 0, "cache_read_input_tokens": 0, "output_tokens": 0}
@@ -82,17 +82,15 @@ class MessageWriter:
         reasoning = delta.get("reasoning_content")
         if type(reasoning) is str and reasoning:
             self._think(reasoning)
-        for detail in delta.get("reasoning_details") or ():
-            if type(detail) is dict:
-                self._sign(detail)
+        for detail in _dicts(delta.get("reasoning_details")):
+            self._sign(detail)
         for name in ("content", "refusal"):
             text = delta.get(name)
             if type(text) is str and text:
                 self._start("text", {"type": "text", "text": ""})
                 self._tell({"type": "text_delta", "text": text})
-        for call in delta.get("tool_calls") or ():
-            if type(call) is dict:
-                self._call(call)
+        for call in _dicts(delta.get("tool_calls")):
+            self._call(call)
 
     def _think(self, text: str) -> None:
         if self._open != "thinking":
@@ -119,11 +117,12 @@ class MessageWriter:
 
     def _call(self, delta: dict[str, Any]) -> None:
         """Calls are told one after the other: those that come in between wait for the one before to be whole."""
-        call = self._calls.setdefault(delta.get("index") or 0, Call())
-        function = delta.get("function") or {}
-        call.id = call.id or delta.get("id") or f"toolu_{self._id.rpartition('_')[2]}{len(self._calls)}"
-        call.name = call.name or function.get("name") or ""
-        call.waiting += function.get("arguments") or ""
+        index = delta.get("index")
+        call = self._calls.setdefault(index if type(index) is int else 0, Call())
+        identifier, name, arguments = parts_of(delta)
+        call.id = call.id or identifier or f"toolu_{self._id.rpartition('_')[2]}{len(self._calls)}"
+        call.name = call.name or name
+        call.waiting += arguments
         self._tell_calls()
 
     def _tell_calls(self) -> None:
@@ -189,3 +188,7 @@ class MessageWriter:
         out = b"".join(self._out)
         self._out.clear()
         return out
+
+
+def _dicts(value: Any) -> list[dict[str, Any]]:
+    return [item for item in value if type(item) is dict] if type(value) is list else []
