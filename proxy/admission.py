@@ -120,7 +120,8 @@ def candidate(chat: ChatRequest, entry: ModelEntry, price: PriceVersion | None, 
             )
             // chat.choices
         )
-        if affordable < min(limit, 1):
+        least = limit if chat.operation == "images" else min(limit, 1)  # nothing limits the tokens of an image
+        if affordable < least:
             raise BadRequest(
                 f"This request could cost more than x-max-cost allows before its first word: its input alone can "
                 f"reach {bound} tokens. Shorten it or raise x-max-cost.",
@@ -186,7 +187,7 @@ class Admission:
             wanted.now,
             wanted.now + timedelta(seconds=seconds + SETTLE_GRACE_S),
             wanted.hold,
-            min(estimate, first.entry.context_window),
+            min(estimate, chat.input_bound(first.entry.context_window)),
             wanted.span.literal,
             chat.operation,
             wanted.run_id,

@@ -17,6 +17,7 @@ from proxy.dialects.shape import Asked, MalformedAnswer
 from proxy.errors import BadRequest
 from proxy.surfaces import images
 from tests.proxy.gallery import PICO_PER_IMAGE, Gallery
+from tests.proxy.town import bearer
 
 OPENAI, GEMINI = DIALECTS["images", "openai"], DIALECTS["images", "gemini"]
 ASKED = Asked("id", "ours", include_usage=False, context_window=10_000, choices=2, created=7)
@@ -190,6 +191,15 @@ def test_a_budget_that_the_pictures_could_exceed_refuses_them(gallery: Gallery) 
     assert gallery.post("/images/generations", key, model="draw/piece", prompt="A cat", n=1).status_code == 200
     refused = gallery.post("/images/generations", key, model="draw/piece", prompt="A cat", n=10)
     assert (refused.status_code, refused.json()["error"]["code"]) == (429, "insufficient_quota")
+
+
+@pytest.mark.timeout(120)
+def test_a_cap_that_the_pictures_could_exceed_refuses_them(gallery: Gallery, key: str) -> None:
+    asked = {"model": "draw/sandbox", "prompt": "A cat"}
+    for cap, status in (("0.01", 400), ("10", 200)):
+        headers = {**bearer(key), "x-max-cost": cap}
+        answer = gallery.http.post("/v1/images/generations", json=asked, headers=headers)
+        assert answer.status_code == status, answer.text
 
 
 @pytest.mark.timeout(120)
