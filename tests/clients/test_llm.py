@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import llm
 import pytest
+from click.testing import CliRunner
+from llm.cli import cli
 
 from tests.clients.material import SAID, Echo, png
 from tests.clients.shop import KINDS, Shop, spoken
@@ -37,12 +36,9 @@ def folder(tmp_path: Path, shop: Shop, key: str, monkeypatch: pytest.MonkeyPatch
 
 def typed(*arguments: str, expect: int = 0) -> str:
     """Run the command; returns what it printed."""
-    command = [sys.executable, "-m", "llm", *arguments]
-    done = subprocess.run(
-        command, env=dict(os.environ), capture_output=True, text=True, check=False, timeout=60, stdin=subprocess.DEVNULL
-    )
-    assert done.returncode == expect, f"{arguments} ended with {done.returncode}:\n{done.stdout}\n{done.stderr}"
-    return done.stdout + (done.stderr if expect else "")
+    done = CliRunner().invoke(cli, arguments)
+    assert done.exit_code == expect, done.output
+    return done.output
 
 
 def look_up(text: str) -> str:
