@@ -133,7 +133,7 @@ class Gateway:
     async def _serve(self, exchange: Exchange, surface: Surface, grant: KeyGrant, raw: bytes) -> None:
         """One call, from its bytes to its settlement."""
         chat = surface.parse(raw)
-        if chat.native is not None:
+        if chat.operation == "messages":
             chat.native_headers = messages_request.native_headers(exchange.headers)
         wants = demands.read(exchange.headers)
         wanted = quote(chat, grant, self.directory, wants)
@@ -194,7 +194,7 @@ class Gateway:
             )
         )
         self._remember(call, answer.thoughts)
-        body = call.surface.answer(answer, meter.usage, self._extras(call, answer.finish_reason, cost))
+        body = call.surface.answer(call.chat, answer, meter.usage, self._extras(call, answer.finish_reason, cost))
         await call.exchange.respond(200, headers.of_answer(call.taken, meter), body)
 
     async def _stream(self, call: Call) -> None:

@@ -12,9 +12,12 @@ SIGNING = frozenset({"anthropic", "gemini"})
 
 def needed(chat: ChatRequest, quote: Quote) -> bool:
     """Whether the last turns hold tool calls without their reasoning, for an upstream that may want it back."""
-    if "tools" not in chat.body or chat.native is not None:
+    if "tools" not in chat.body:
         return False
-    signs = any(route.target.dialect in SIGNING for one in quote.candidates for route in one.entry.routes)
+    routes = (route.target.dialect for one in quote.candidates for route in one.entry.routes)
+    signs = any(
+        dialect in SIGNING and not (chat.operation == "messages" and dialect == "anthropic") for dialect in routes
+    )
     return signs and bool(call_ids(chat))
 
 

@@ -7,6 +7,7 @@ from proxy.surfaces import embeddings, images
 from proxy.surfaces.envelope import Envelope
 from proxy.surfaces.messages import Messages
 from proxy.surfaces.plain import Plain
+from proxy.surfaces.responses import Responses
 from proxy.surfaces.shape import Surface
 
 PLAIN: Surface = Plain(chat.parse)
@@ -17,5 +18,6 @@ SURFACES: dict[str, Surface] = {
     "/embeddings": Plain(embeddings.parse),
     "/images/generations": Plain(images.parse),
     "/messages": MESSAGES,
+    "/responses": Responses(),
 }
 ENVELOPES: dict[str, Surface] = {path: Envelope(surface) for path, surface in SURFACES.items()}

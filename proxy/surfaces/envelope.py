@@ -27,9 +27,9 @@ class Envelope:
         """As the inner surface."""
         return self._inner.parse(raw)
 
-    def answer(self, answer: Answer, usage: Usage, extras: Mapping[str, Any]) -> bytes:
+    def answer(self, chat: ChatRequest, answer: Answer, usage: Usage, extras: Mapping[str, Any]) -> bytes:
         """The inner body as ``data``."""
-        return wrapped(self._inner.answer(answer, usage, extras))
+        return wrapped(self._inner.answer(chat, answer, usage, extras))
 
     def error(self, error: GatewayError) -> bytes:
         """``success`` false, ``data`` null, and OpenAI's error beside them for clients that look for it."""

@@ -38,7 +38,7 @@ class Messages:
         """See proxy/surfaces/messages_request.py."""
         return messages_request.parse(raw)
 
-    def answer(self, answer: Answer, usage: Usage, extras: Mapping[str, Any]) -> bytes:
+    def answer(self, chat: ChatRequest, answer: Answer, usage: Usage, extras: Mapping[str, Any]) -> bytes:
         """A message; one that came from Anthropic keeps its own words."""
         if answer.speaks == ANTHROPIC:
             body = answer.body

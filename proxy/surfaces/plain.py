@@ -25,7 +25,7 @@ class Plain:
     def __init__(self, parse: Callable[[bytes], ChatRequest]) -> None:
         self.parse = parse
 
-    def answer(self, answer: Answer, usage: Usage, extras: Mapping[str, Any]) -> bytes:
+    def answer(self, chat: ChatRequest, answer: Answer, usage: Usage, extras: Mapping[str, Any]) -> bytes:
         """The body in OpenAI's shape, with our own counts where the upstream's are missing."""
         if answer.usage is None:
             answer.body["usage"] = meters.as_openai(usage)

@@ -25,8 +25,8 @@ class Surface(Protocol):
     def parse(self, raw: bytes) -> ChatRequest:
         """Bytes → request; raises BadRequest naming the parameter."""
 
-    def answer(self, answer: Answer, usage: Usage, extras: Mapping[str, Any]) -> bytes:
-        """A whole answer. ``usage`` is what was booked; ``extras`` are members to add: cost, tollgate."""
+    def answer(self, chat: ChatRequest, answer: Answer, usage: Usage, extras: Mapping[str, Any]) -> bytes:
+        """A whole answer to ``chat``. ``usage`` is what was booked; ``extras`` are members to add: cost, tollgate."""
 
     def error(self, error: GatewayError) -> bytes:
         """An error's JSON body."""

@@ -262,6 +262,7 @@ def test_it_says_errors_in_anthropics_shape(case: str) -> None:
 
 # -- answers
 
+CHAT = MESSAGES.parse(b'{"model":"m","max_tokens":5,"messages":[{"role":"user","content":"x"}]}')
 USED = Usage(input=6, cache_read=3, cache_write_5m=5, output=3, reasoning=1)
 ASKED = Asked("msg_0", "m", include_usage=False, context_window=1000)
 
@@ -302,7 +303,7 @@ ANSWERS: dict[str, tuple[dict[str, Any], str, list[dict[str, Any]], str]] = {
 @pytest.mark.parametrize("case", ANSWERS)
 def test_it_answers_with_a_message(case: str) -> None:
     message, finish, content, reason = ANSWERS[case]
-    body = json.loads(MESSAGES.answer(completion(message, finish), USED, {"cost": {"amount": 1}}))
+    body = json.loads(MESSAGES.answer(CHAT, completion(message, finish), USED, {"cost": {"amount": 1}}))
     assert (body["content"], body["stop_reason"], body["stop_sequence"]) == (content, reason, None)
     assert (body["id"], body["type"], body["role"], body["model"]) == ("msg_0", "message", "assistant", "m")
     assert body["cost"] == {"amount": 1}
@@ -316,9 +317,9 @@ def test_it_answers_with_a_message(case: str) -> None:
 def test_it_leaves_anthropics_own_answer_as_it_is() -> None:
     body: dict[str, Any] = {"id": "msg_0", "content": [], "usage": {"input_tokens": 6}}
     answer = Answer(dict(body), USED, False, "stop", speaks="anthropic")
-    assert json.loads(MESSAGES.answer(answer, USED, {"cost": 1})) == {**body, "cost": 1}
+    assert json.loads(MESSAGES.answer(CHAT, answer, USED, {"cost": 1})) == {**body, "cost": 1}
     answer = Answer({**body, "usage": None}, None, True, "stop", speaks="anthropic")
-    assert json.loads(MESSAGES.answer(answer, USED, {}))["usage"]["input_tokens"] == 6
+    assert json.loads(MESSAGES.answer(CHAT, answer, USED, {}))["usage"]["input_tokens"] == 6
 
 
 # -- streams

@@ -1,0 +1,53 @@
+"""OpenAI's Responses API as a surface: what Codex and newer clients speak, without any state of ours. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+
+from billing.meters import Usage
+from proxy.chat import ChatRequest
+from proxy.dialects.shape import Answer, ChunkWriter
+from proxy.errors import GatewayError
+from proxy.sse import KEEPALIVE
+from proxy.surfaces import responses_request
+from proxy.surfaces.responses_answer import finished, output_of, response_of
+from proxy.surfaces.responses_writer import ResponseWriter
+
+RESPONSES = "responses"
+
+
+class Responses:
+    """``/v1/responses``."""
+
+    speaks = RESPONSES
+    id_prefix: str | None = "resp_"
+    keepalive = KEEPALIVE
+
+    def parse(self, raw: bytes) -> ChatRequest:
+        """See proxy/surfaces/responses_request.py."""
+        return responses_request.parse(raw)
+
+    def answer(self, chat: ChatRequest, answer: Answer, usage: Usage, extras: Mapping[str, Any]) -> bytes:
+        """The first choice as output items."""
+        body = answer.body
+        choice = body["choices"][0]
+        response = response_of(chat, body["id"], body.get("created", 0), choice["finish_reason"])
+        response["output"] = output_of(choice["message"], body["id"])
+        return orjson.dumps(finished(response, usage, body.get("service_tier"), extras))
+
+    def error(self, error: GatewayError) -> bytes:
+        """``{"error": …}``."""
+        return error.render()
+
+    def error_event(self, error: GatewayError) -> bytes:
+        """``event: error``, and then the end."""
+        said = error.body()["error"]
+        body = {"type": "error", "code": error.code, "message": error.message, "param": error.param, "error": said}
+        return b"event: error\ndata: " + orjson.dumps(body) + b"\n\n"
+
+    def writer(self, chat: ChatRequest, answer_id: str, created: int) -> ChunkWriter:
+        """A writer of the API's events."""
+        return ResponseWriter(chat, answer_id, created)

@@ -1,0 +1,148 @@
+"""A request for the Responses API, which keeps nothing here, in the words of chat completions. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from proxy import chat
+from proxy.chat import ChatRequest
+from proxy.parameter_table import STEERING, UNPRICED
+from proxy.parameters import bad, wrong_type
+from proxy.surfaces.responses_items import STATEFUL, Translation
+
+OPERATION = "responses"
+MOST_ITEMS = 20_000
+OF_SCHEMA = ("name", "description", "schema", "strict")
+
+Body = dict[str, Any]
+
+SAME = frozenset(
+    {"model", "temperature", "top_p", "stream", "user", "metadata", "store", "service_tier", "prompt_cache_key",
+     "prompt_cache_retention", "safety_identifier", "parallel_tool_calls", "top_logprobs"}
+)  # fmt: skip
+"""Parameters that chat completions take under the same name."""
+STATE = frozenset({"previous_response_id", "conversation", "prompt"})
+WITHOUT_EFFECT = frozenset(
+    {"include", "truncation", "stream_options", "max_tool_calls", "client_metadata", "context_management"}
+)
+"""What clients send and nothing here depends on: signed reasoning always comes, and nothing is cut in silence."""
+
+
+def parse(raw: bytes) -> ChatRequest:
+    """Bytes → request; raises BadRequest naming the parameter."""
+    given = {name: value for name, value in chat.decode(raw).items() if value is not None}
+    _check(given)
+    body: Body = {name: given[name] for name in SAME if name in given}
+    body["messages"] = _messages(given)
+    for name, take in TAKEN.items():
+        if name in given:
+            body |= take(given[name])
+    body |= {name: given[name] for name in given if name not in KNOWN}
+    if "top_logprobs" in body:
+        body["logprobs"] = True
+    request = chat.request(body, size=len(raw))
+    request.operation = OPERATION
+    request.native = given
+    request.include_usage = True
+    return request
+
+
+def _check(given: Body) -> None:
+    for name in STATE:
+        if name in given:
+            raise bad(f"'{name}' cannot be used. {STATEFUL}", "unsupported_parameter", name)
+    for name in given:
+        if name in STEERING:
+            raise bad(f"Unknown parameter: '{name}'.", "unknown_parameter", name)
+    if given.get("background"):
+        raise bad("Answers are not made in the background here.", "unsupported_parameter", "background")
+    if "input" not in given:
+        raise bad("Missing required parameter: 'input'.", "missing_required_parameter", "input")
+
+
+def _messages(given: Body) -> list[Body]:
+    translation = Translation()
+    instructions = given.get("instructions")
+    if instructions is not None:
+        if type(instructions) is not str:
+            raise wrong_type("instructions", "a string", instructions)
+        translation.messages.append({"role": "system", "content": instructions})
+    items = given["input"]
+    if type(items) is str:
+        items = [{"role": "user", "content": items}]
+    if type(items) is not list:
+        raise wrong_type("input", "a string or an array", items)
+    if not items or len(items) > MOST_ITEMS:
+        raise bad(f"'input' takes 1 to {MOST_ITEMS} items.", "invalid_value", "input")
+    for index, item in enumerate(items):
+        translation.item(item, f"input[{index}]")
+    return translation.messages
+
+
+def _output_limit(value: Any) -> Body:
+    return {"max_completion_tokens": value}
+
+
+def _reasoning(value: Any) -> Body:
+    if type(value) is not dict:
+        raise wrong_type("reasoning", "an object", value)
+    effort = value.get("effort")
+    return {} if effort is None else {"reasoning_effort": effort}
+
+
+def _text(value: Any) -> Body:
+    """How the answer is to be written."""
+    if type(value) is not dict:
+        raise wrong_type("text", "an object", value)
+    found: Body = {}
+    if value.get("verbosity") is not None:
+        found["verbosity"] = value["verbosity"]
+    form = value.get("format")
+    if form is None:
+        return found
+    if type(form) is not dict:
+        raise wrong_type("text.format", "an object", form)
+    if form.get("type") == "json_schema":
+        schema = {
+            name: form[name] for name in ("name", "description", "schema", "strict") if form.get(name) is not None
+        }
+        return {**found, "response_format": {"type": "json_schema", "json_schema": schema}}
+    return {**found, "response_format": {"type": form.get("type")}}
+
+
+def _tools(value: Any) -> Body:
+    if type(value) is not list:
+        raise wrong_type("tools", "an array", value)
+    return {"tools": [_tool(tool, f"tools[{index}]") for index, tool in enumerate(value)]}
+
+
+def _tool(tool: Any, path: str) -> Body:
+    if type(tool) is not dict:
+        raise wrong_type(path, "an object", tool)
+    kind = tool.get("type")
+    if kind not in ("function", "custom"):
+        raise bad(f"Tools of type '{kind}' {UNPRICED}.".replace("costs", "cost"), "unsupported_value", f"{path}.type")
+    inner = {name: value for name, value in tool.items() if name != "type" and value is not None}
+    if kind == "custom" and type(inner.get("format")) is dict and inner["format"].get("type") == "grammar":
+        form = {name: value for name, value in inner["format"].items() if name != "type"}
+        inner["format"] = {"type": "grammar", "grammar": form}
+    return {"type": kind, kind: inner}
+
+
+def _tool_choice(value: Any) -> Body:
+    if type(value) is dict and value.get("type") in ("function", "custom"):
+        return {"tool_choice": {"type": value["type"], value["type"]: {"name": value.get("name")}}}
+    if type(value) is dict and value.get("type") == "allowed_tools":
+        return {"tool_choice": value.get("mode", "auto")}
+    return {"tool_choice": value}
+
+
+TAKEN: dict[str, Callable[[Any], Body]] = {
+    "max_output_tokens": _output_limit,
+    "reasoning": _reasoning,
+    "text": _text,
+    "tools": _tools,
+    "tool_choice": _tool_choice,
+}
+KNOWN = SAME | STATE | WITHOUT_EFFECT | TAKEN.keys() | {"input", "instructions", "background"}
