@@ -6,11 +6,13 @@ from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
 from typing import Any
 
+import asyncpg
+
 from billing.meters import TOKEN_CLASSES, Usage
 from billing.pricing import PriceList
 from proxy import listing
 from proxy.directory import NO_RULES, Catalog, KeyGrant, ModelEntry
-from proxy.snapshot import PRICE_COLUMNS, _price_lists
+from proxy.snapshot import CATALOG_QUERIES, PRICE_COLUMNS, _price_lists
 
 BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
 ALL_DAY_BUT_A_MINUTE = [[1, 0]]
@@ -81,3 +83,33 @@ def test_a_tenant_is_shown_its_own_price_and_no_variant_of_another_book() -> Non
     of = entry([row(1, 10**6), row(2, 10**6, above_tokens=9), row(3, 10**6 // 2, book=2, tenant=5)])
     assert (shown(of, 2)["input"], shown(of, 2)["variants"]) == ("0.50", [])
     assert len(shown(of, 7)["variants"]) == 1
+
+
+INSERT = """
+INSERT INTO billing_price (book_id, model, effective_from, input, cache_read, cache_write_5m, cache_write_1h,
+    input_audio, input_image, output, reasoning, output_audio, output_image, per_request, inherited, variant,
+    above_tokens, service_tier, hours, source, created_at)
+SELECT id, 'swift', '2026-01-01', $1, $1, $1, $1, $1, $1, $1, $1, $1, $1, 0, '{}', $2, $3, $4, $5, 'operator', now()
+FROM billing_pricebook WHERE tenant_id IS NULL
+"""
+
+
+async def test_the_gateway_reads_variants_as_they_are_stored(database_url: str) -> None:
+    connection = await asyncpg.connect(database_url)
+    try:
+        await connection.execute("SET ROLE tollgate_operator")
+        await connection.execute("INSERT INTO billing_pricebook (name, created_at) VALUES ('Default', now())")
+        await connection.execute(INSERT, 100, "", 0, "", [])
+        await connection.execute(INSERT, 200, "above-500", 500, "", [])
+        await connection.execute(INSERT, 50, "off-peak", 0, "flex", [[0, 720], [720, 1440]])
+        await connection.execute("SET ROLE tollgate_gateway")
+        rows = await connection.fetch(CATALOG_QUERIES["prices"])
+    finally:
+        await connection.close()
+    (price,) = _price_lists(rows)["swift"][None].versions
+    assert [(one.input, one.above_tokens, one.service_tier, one.hours) for one in (price, *price.variants)] == [
+        (100, 0, "", ()),
+        (200, 500, "", ()),
+        (50, 0, "flex", ((0, 720), (720, 1440))),
+    ]
+    assert price.at_moment(datetime.now(UTC)).sells("flex")
