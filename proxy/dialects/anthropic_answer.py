@@ -83,21 +83,21 @@ def message_of(content: list[dict[str, Any]]) -> tuple[dict[str, Any], dict[str,
     thoughts: dict[str, list[dict[str, Any]]] = {}
     since: list[dict[str, Any]] = []
     for block in content:
-        kind = block.get("type")
-        if kind == "text":
-            texts.append(_text(block, "text"))
-        elif kind == "thinking":
-            reasoning.append(_text(block, "thinking"))
-            since.append(signed(reasoning[-1], _text(block, "signature"), len(details) + len(since)))
-        elif kind == "redacted_thinking":
-            since.append(sealed(_text(block, "data"), len(details) + len(since)))
-        elif kind == "tool_use":
-            call = tool_call(_text(block, "id"), _text(block, "name"), arguments_of(block.get("input")))
-            calls.append(call)
-            if since:
-                thoughts[call["id"]] = since
-                details += since
-                since = []
+        match block.get("type"):
+            case "text":
+                texts.append(_text(block, "text"))
+            case "thinking":
+                reasoning.append(_text(block, "thinking"))
+                since.append(signed(reasoning[-1], _text(block, "signature"), len(details) + len(since)))
+            case "redacted_thinking":
+                since.append(sealed(_text(block, "data"), len(details) + len(since)))
+            case "tool_use":
+                identifier = _text(block, "id")
+                calls.append(tool_call(identifier, _text(block, "name"), arguments_of(block.get("input"))))
+                if since:
+                    thoughts[identifier] = since
+                    details += since
+                    since = []
     details += since
     message: dict[str, Any] = {"role": "assistant", "content": "".join(texts) if texts else None, "refusal": None}
     if calls:

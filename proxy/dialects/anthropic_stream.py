@@ -25,31 +25,32 @@ class AnthropicStream(TranslatedStream):
     def event(self, event: dict[str, Any]) -> None:
         """One of message_start, content_block_start, content_block_delta, content_block_stop, message_delta,
         message_stop, error; ping and what is not known yet say nothing."""
-        kind = event.get("type")
-        if kind == "content_block_delta":
-            self._delta(_object(event, "delta"))
-        elif kind == "content_block_start":
-            self._end_block()
-            self._begin_block(_object(event, "content_block"))
-        elif kind == "content_block_stop":
-            self._end_block()
-        elif kind == "message_start":
-            message = _object(event, "message")
-            model = message.get("model")
-            self.reported_model = model if type(model) is str else ""
-            self._note_usage(message.get("usage"))
-            self.say({}, size=0)
-        elif kind == "message_delta":
-            self._end_block()
-            self._note_usage(event.get("usage"))
-            reason = _object(event, "delta").get("stop_reason")
-            if reason:
-                self.finish(answers.finish_reason(reason))
-        elif kind == "message_stop":
-            self.done = True
-        elif kind == "error":
-            error = answers.error_of(event)
-            self.fail(error.message, error)
+        match event.get("type"):
+            case "content_block_delta":
+                self._delta(_object(event, "delta"))
+            case "content_block_start":
+                self._end_block()
+                self._begin_block(_object(event, "content_block"))
+            case "content_block_stop":
+                self._end_block()
+            case "message_start":
+                self._begin(_object(event, "message"))
+            case "message_delta":
+                self._end_block()
+                self._note_usage(event.get("usage"))
+                reason = _object(event, "delta").get("stop_reason")
+                if reason:
+                    self.finish(answers.finish_reason(reason))
+            case "message_stop":
+                self.done = True
+            case "error":
+                error = answers.error_of(event)
+                self.fail(error.message, error)
+
+    def _begin(self, message: dict[str, Any]) -> None:
+        self.reported_model = _text(message, "model")
+        self._note_usage(message.get("usage"))
+        self.say({}, size=0)
 
     def _begin_block(self, block: dict[str, Any]) -> None:
         self._block, self._parts = block, []

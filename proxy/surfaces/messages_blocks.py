@@ -56,18 +56,19 @@ class Translation:
         calls: Parts = []
         since: list[dict[str, Any]] = []
         for index, block in enumerate(blocks):
-            kind, place = block["type"], f"{path}.{index}"
-            if kind == "text":
-                texts.append(text_at(block, "text", place))
-            elif kind in THINKING:
-                self._think(block, since)
-            elif kind == "tool_use":
-                calls.append(_call(block, place))
-                if since:
-                    self.thoughts.setdefault(calls[-1]["id"], []).extend(since)
-                    since = []
-            else:
-                self._other(block, place)
+            place = f"{path}.{index}"
+            match block["type"]:
+                case "text":
+                    texts.append(text_at(block, "text", place))
+                case "thinking" | "redacted_thinking":
+                    self._think(block, since)
+                case "tool_use":
+                    calls.append(_call(block, place))
+                    if since:
+                        self.thoughts.setdefault(calls[-1]["id"], []).extend(since)
+                        since = []
+                case _:
+                    self._other(block, place)
         self._called.update(call["id"] for call in calls)
         text = "".join(texts)
         if calls:
