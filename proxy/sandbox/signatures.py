@@ -17,9 +17,9 @@ def sign(thought: str) -> str:
 
 
 def valid(signature: str) -> bool:
-    """Whether the sandbox made this signature."""
+    """Whether the sandbox made this signature; Google's clients send it back in the other alphabet of base64."""
     try:
-        raw = base64.b64decode(signature, validate=True)
+        raw = base64.b64decode(signature.replace("-", "+").replace("_", "/"), validate=True)
     except (binascii.Error, ValueError):
         return False
     digest = raw[1 : 1 + SIZE]

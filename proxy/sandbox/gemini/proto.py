@@ -86,6 +86,11 @@ ANY = Kind("type.googleapis.com/google.protobuf.Value", lambda value: True)
 
 def read(value: Any, shape: Any, path: str = "") -> Any:
     """The value in camelCase; raises the Refusal of the first thing that has no place in it."""
+    if type(value) is list and shape is not ANY and not isinstance(shape, Many):
+        raise invalid(
+            f'Invalid JSON payload received. Unknown name "{path.rpartition(".")[2]}" at '
+            f"'{path.rpartition('.')[0]}': Proto field is not repeating, cannot start list."
+        )
     match shape:
         case Message():
             return _message(value, shape.fields(), path)
@@ -101,11 +106,6 @@ def read(value: Any, shape: Any, path: str = "") -> Any:
             if type(value) is not str or value.upper() not in shape.values:
                 raise _misfit(value, path, f"type.googleapis.com/google.ai.generativelanguage.v1beta.{shape.name}")
             return value.upper()
-    if type(value) is list and shape is not ANY:
-        raise invalid(
-            f'Invalid JSON payload received. Unknown name "{path.rpartition(".")[2]}" at '
-            f"'{path.rpartition('.')[0]}': Proto field is not repeating, cannot start list."
-        )
     if not shape.reads(value):
         raise _misfit(value, path, shape.name)
     return value
