@@ -121,8 +121,7 @@ def _target(row: Row, secret: str | None) -> Target:
     headers = [("content-type", "application/json"), ("accept", "application/json, text/event-stream")]
     headers += [(name.lower(), str(value)) for name, value in own_rules.get("headers", {}).items()]
     if secret is not None:
-        auth = own_rules.get("auth") or AUTH.get(row["dialect"], "bearer")
-        headers.append(("authorization", f"Bearer {secret}") if auth == "bearer" else (auth, secret))
+        headers.append(credential_header(row["dialect"], own_rules, secret))
     policy = row["disconnect_policy"]
     return Target(
         id=row["id"],
@@ -137,6 +136,12 @@ def _target(row: Row, secret: str | None) -> Target:
         total_timeout_s=row["total_timeout_s"],
         drain=None if not policy else policy == "drain",
     )
+
+
+def credential_header(dialect: str, own_rules: Mapping[str, Any], secret: str) -> tuple[str, str]:
+    """The header an upstream's credential goes in: its rule's, else its dialect's."""
+    auth = own_rules.get("auth") or AUTH.get(dialect, "bearer")
+    return ("authorization", f"Bearer {secret}") if auth == "bearer" else (auth, secret)
 
 
 def _price_lists(rows: Sequence[Row]) -> dict[str, dict[int | None, PriceList]]:

@@ -8,13 +8,18 @@ from dataclasses import dataclass
 
 import httpx
 
-from proxy import upstreams
+from proxy import rules, upstreams
 from proxy.addresses import AddressProblem
 from proxy.credentials import CredentialProblem
+from proxy.dialects import gemini
 from proxy.models import Upstream
+from proxy.snapshot import credential_header
 
 TIMEOUT = httpx.Timeout(10.0, connect=5.0)
 MOST_BYTES = 2_000_000
+LISTS = {"anthropic": "/v1/models", "gemini": "/v1beta/models"}
+"""Where the models are listed, below the base URL; ``/models`` in OpenAI's dialect."""
+HEADERS = {"anthropic": {"anthropic-version": "2023-06-01"}}
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +40,13 @@ def check(upstream: Upstream) -> Answer:
         secret = upstreams.secret_of(upstream)
     except (AddressProblem, CredentialProblem) as problem:
         return Answer(False, str(problem))
-    headers = {"accept": "application/json"} | ({"authorization": f"Bearer {secret}"} if secret else {})
+    headers = _headers(upstream, secret)
+    address = upstream.base_url.rstrip("/") + LISTS.get(upstream.dialect, "/models")
     began = time.monotonic()
     try:
         with (
             httpx.Client(timeout=TIMEOUT, trust_env=False, follow_redirects=False) as client,
-            client.stream("GET", upstream.base_url.rstrip("/") + "/models", headers=headers) as response,
+            client.stream("GET", address, headers=headers) as response,
         ):
             body = _bounded(response)
             status = response.status_code
@@ -50,13 +56,20 @@ def check(upstream: Upstream) -> Answer:
     return _read(status, body, elapsed, has_secret=secret is not None)
 
 
+def _headers(upstream: Upstream, secret: str | None) -> dict[str, str]:
+    """What calls of this upstream carry, its credential among them."""
+    own_rules = rules.merged(upstream.rules)
+    headers = {"accept": "application/json", **HEADERS.get(upstream.dialect, {}), **own_rules.get("headers", {})}
+    return headers if secret is None else headers | dict([credential_header(upstream.dialect, own_rules, secret)])
+
+
 def _read(status: int, body: bytes, elapsed: int, *, has_secret: bool) -> Answer:
     if status == 200:
         count = _models(body)
         if count is None:
             return Answer(False, "It answers, but not as this dialect does: is the path of the base URL right?")
         return Answer(True, f"It answered in {elapsed} ms and offers {count} models.")
-    if status in (401, 403):
+    if status in (401, 403) or (status == 400 and gemini.failure_message(body).code == gemini.BAD_CREDENTIAL):
         lack = "refuses the credential" if has_secret else "wants a credential, and none is stored"
         return Answer(False, f"It was reached, but {lack} ({status}).")
     if status in (404, 405):
@@ -89,9 +102,10 @@ def _bounded(response: httpx.Response) -> bytes:
 
 
 def _models(body: bytes) -> int | None:
-    """How many models an OpenAI-shaped list names; None if it is something else."""
+    """How many models a list names, in ``data`` or, as Gemini has it, in ``models``; None if it is something else."""
     try:
-        data = json.loads(body)["data"]
+        given = json.loads(body)
+        data = given["data"] if "data" in given else given["models"]
     except (ValueError, KeyError, TypeError, RecursionError):
         return None
     return len(data) if isinstance(data, list) else None
