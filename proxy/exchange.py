@@ -23,7 +23,8 @@ LARGE = 256 * 1024
 LARGE_COMPRESSED = 16 * 1024
 CREDENTIALS = (b"authorization", b"x-api-key", b"api-key")
 EXPOSED = (
-    b"x-request-id, openai-processing-ms, retry-after, retry-after-ms, x-should-retry, x-ratelimit-limit-requests, "
+    b"x-request-id, request-id, openai-processing-ms, retry-after, retry-after-ms, x-should-retry, "
+    b"x-ratelimit-limit-requests, "
     b"x-ratelimit-remaining-requests, x-ratelimit-reset-requests, x-ratelimit-limit-tokens, "
     b"x-ratelimit-remaining-tokens, x-ratelimit-reset-tokens, x-tollgate-upstream, x-tollgate-model, "
     b"x-tollgate-cost, x-tollgate-overhead-ms, x-tollgate-attempts, x-tollgate-dropped, x-tollgate-reported-model, "
@@ -63,7 +64,8 @@ class Exchange:
         self._most_body = most_body
         self._body_s = body_s
         self._unread = self.headers.get(b"content-length", b"0") != b"0" or b"transfer-encoding" in self.headers
-        self._extra: Headers = ((b"x-request-id", b"req_" + request_id.encode()),)
+        shown = b"req_" + request_id.encode()
+        self._extra: Headers = ((b"x-request-id", shown), (b"request-id", shown))  # OpenAI's name and Anthropic's
         if b"origin" in self.headers:
             self._extra += (
                 (b"access-control-allow-origin", b"*"),
