@@ -1,0 +1,151 @@
+"""openai-python's Responses API against every dialect: nothing is kept between calls, so the caller brings it all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import openai
+import pytest
+from openai.types.responses import Response, ResponseFunctionToolCall
+from pydantic import BaseModel
+
+from tests.clients.shop import Shop
+
+SAID = "one two three"
+TOOL: Any = {
+    "type": "function",
+    "name": "get_weather",
+    "description": "The weather of a city",
+    "parameters": {"type": "object", "properties": {"text": {"type": "string"}}, "required": ["text"]},
+    "strict": False,
+}
+
+
+class Echoed(BaseModel):
+    echo: str
+
+
+@pytest.fixture
+def client(shop: Shop, key: str) -> Iterator[openai.OpenAI]:
+    with shop.client(key) as client:
+        yield client
+
+
+def called(answer: Response) -> ResponseFunctionToolCall:
+    """The last function call of an answer."""
+    calls = [item for item in answer.output if isinstance(item, ResponseFunctionToolCall)]
+    assert calls, answer.output
+    return calls[-1]
+
+
+def test_it_answers(client: openai.OpenAI, dialect: str) -> None:
+    answer = client.responses.create(model=f"{dialect}/echo", input=SAID, instructions="Echo.", temperature=0.5)
+    assert (answer.output_text, answer.status, answer.model) == (SAID, "completed", f"{dialect}/echo")
+    assert answer.usage is not None
+    assert answer.usage.output_tokens == 3
+    assert answer.usage.total_tokens == answer.usage.input_tokens + 3
+    assert answer.id.startswith("resp_")
+    assert (answer.instructions, answer.temperature, answer.store) == ("Echo.", 0.5, False)  # type: ignore[attr-defined]
+
+
+def test_it_says_that_it_was_cut(client: openai.OpenAI, dialect: str) -> None:
+    answer = client.responses.create(model=f"{dialect}/echo", input=SAID, max_output_tokens=2)
+    assert (answer.output_text, answer.status) == ("one two", "incomplete")
+    assert answer.incomplete_details is not None
+    assert answer.incomplete_details.reason == "max_output_tokens"
+
+
+def test_it_streams_events_in_order(client: openai.OpenAI, dialect: str) -> None:
+    kinds, numbers, text = [], [], ""
+    with client.responses.stream(model=f"{dialect}/echo", input=SAID) as stream:
+        for event in stream:
+            kinds.append(event.type)
+            numbers.append(event.sequence_number)
+            if event.type == "response.output_text.delta":
+                text += event.delta
+        final = stream.get_final_response()
+    assert text == final.output_text == SAID
+    assert numbers == list(range(len(numbers)))
+    assert kinds[:2] == ["response.created", "response.in_progress"]
+    assert kinds[-3:] == ["response.content_part.done", "response.output_item.done", "response.completed"]
+    assert final.usage is not None
+    assert final.usage.output_tokens == 3
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_tools_result_finds_its_way_back(client: openai.OpenAI, dialect: str, stream: bool) -> None:
+    asked: list[Any] = [{"role": "user", "content": [{"type": "input_text", "text": SAID}]}]
+    model = f"{dialect}/tools"
+    if stream:
+        with client.responses.stream(model=model, input=asked, tools=[TOOL]) as events:
+            first: Response = events.get_final_response()
+    else:
+        first = client.responses.create(model=model, input=asked, tools=[TOOL])
+    call = called(first)
+    assert call.name == "get_weather"
+    assert SAID in call.arguments
+    output: Any = {"type": "function_call_output", "call_id": call.call_id, "output": "sunny"}
+    sent: list[Any] = [
+        *asked,
+        *(item.model_dump(exclude_none=True, exclude={"parsed_arguments"}) for item in first.output),
+    ]
+    second = client.responses.create(model=model, input=[*sent, output], tools=[TOOL])
+    assert "sunny" in second.output_text
+
+
+def test_thoughts_come_as_an_item_and_go_back(client: openai.OpenAI, dialect: str) -> None:
+    model, asked = f"{dialect}/reasoning", [{"role": "user", "content": SAID}]
+    first = client.responses.create(
+        model=model, input=asked, reasoning={"effort": "low"}, max_output_tokens=3000,  # type: ignore[arg-type]
+        include=["reasoning.encrypted_content"],
+    )  # fmt: skip
+    assert first.output_text == SAID
+    again = [
+        *asked,
+        *(item.model_dump(exclude_none=True) for item in first.output),
+        {"role": "user", "content": "more"},
+    ]
+    second = client.responses.create(
+        model=model,
+        input=again,
+        reasoning={"effort": "low"},
+        max_output_tokens=3000,  # type: ignore[arg-type]
+    )
+    assert second.output_text == "more"
+
+
+def test_it_writes_to_a_schema(client: openai.OpenAI, dialect: str) -> None:
+    answer = client.responses.parse(model=f"{dialect}/json", input=SAID, text_format=Echoed)
+    assert answer.output_parsed == Echoed(echo=SAID)
+
+
+def test_an_error_in_the_middle_is_one_for_the_client(client: openai.OpenAI, shop: Shop, dialect: str) -> None:
+    shop.cut_off += 1
+    stream = client.responses.create(model=f"{dialect}/midstream-error-3", input="a b c d e f g h", stream=True)
+    with pytest.raises(openai.APIError):
+        for _ in stream:
+            pass
+
+
+@pytest.mark.parametrize(
+    ("wrong", "param"),
+    [
+        ({"previous_response_id": "resp_1"}, "previous_response_id"),
+        ({"background": True}, "background"),
+        ({"tools": [{"type": "web_search"}]}, "tools[0].type"),
+        ({"input": [{"role": "robot", "content": "x"}]}, "input[0].role"),
+        ({"input": [{"type": "item_reference", "id": "x"}]}, "input[0].type"),
+        ({"input": []}, "input"),
+        (
+            {"input": [{"role": "user", "content": [{"type": "input_image", "file_id": "f"}]}]},
+            "input[0].content[0].image_url",
+        ),
+        ({"temperature": 9}, "temperature"),
+        ({"extra_body": {"api_base": "http://x"}}, "api_base"),
+    ],
+)
+def test_it_refuses_what_it_cannot_do(client: openai.OpenAI, wrong: dict[str, Any], param: str) -> None:
+    with pytest.raises(openai.BadRequestError) as refused:
+        client.responses.create(**{"model": "openai/echo", "input": SAID, **wrong})
+    assert refused.value.param == param
