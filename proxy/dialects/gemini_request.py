@@ -21,6 +21,8 @@ PLAIN = {
     "logprobs": "responseLogprobs",
     "top_logprobs": "logprobs",
 }
+OFF = frozenset({"frequency_penalty", "presence_penalty", "logprobs"})
+"""What is off when it is zero, and is then not sent: some models refuse it at all, and some clients always say it."""
 BUDGETS = {"none": 0, "minimal": 1024, "low": 1024, "medium": 8192, "high": 24576, "xhigh": 24576, "max": 24576}
 LEAST_BUDGET = 128
 """Of models that cannot do without thinking."""
@@ -96,7 +98,9 @@ def body_of(
 
 def generation(body: dict[str, Any], choices: int) -> dict[str, Any]:
     """``generationConfig`` but for the output limit and the thinking. Raises BadRequest for too much of a thing."""
-    config = {theirs: body[ours] for ours, theirs in PLAIN.items() if ours in body}
+    config = {
+        theirs: body[ours] for ours, theirs in PLAIN.items() if body.get(ours) or (ours in body and ours not in OFF)
+    }
     if body.get("top_k"):
         config["topK"] = body["top_k"]
     if "seed" in body:

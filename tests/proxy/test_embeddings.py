@@ -221,3 +221,13 @@ def test_models_do_what_they_are_for(gallery: Gallery, key: str) -> None:
         with pytest.raises(openai.BadRequestError) as caught:
             client.embeddings.create(model="embed/gemini", input=[1, 2])
         assert caught.value.param == "input"
+
+
+@pytest.mark.timeout(120)
+def test_other_ways_to_the_same_embeddings(gallery: Gallery, key: str) -> None:
+    asked = {"model": "embed/sandbox", "input": "x", "dimensions": 2}
+    plain = gallery.post("/embeddings", key, **asked).json()["data"]
+    enveloped = gallery.http.post("/api/v1/embeddings", json=asked, headers={"authorization": f"Bearer {key}"}).json()
+    assert (enveloped["success"], enveloped["data"]["data"]) == (True, plain)
+    path = "/openai/deployments/embed%2Fsandbox/embeddings?api-version=2024-10-21"
+    assert gallery.http.post(path, json=asked, headers={"api-key": key}).json()["data"] == plain

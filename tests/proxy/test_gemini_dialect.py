@@ -66,6 +66,7 @@ def call(ident: str, name: str = "f", arguments: str = '{"a":1}', **more: Any) -
             {"presence_penalty": 1, "frequency_penalty": -1},
             {"presencePenalty": 1, "frequencyPenalty": -1},
         ),
+        ({"presence_penalty": 0, "frequency_penalty": 0.0, "logprobs": False, "temperature": 0}, {"temperature": 0}),
         ({"seed": 7}, {"seed": 7}),
         ({"seed": 2**40 + 5}, {"seed": 5}),
         ({"logprobs": True, "top_logprobs": 3}, {"responseLogprobs": True, "logprobs": 3}),
