@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import base64
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -10,14 +12,15 @@ import anthropic
 import httpx
 import pytest
 
+from tests.clients.material import Echo, png
 from tests.clients.shop import FACES, check_event
 from tests.deadline import until
 from tests.proxy.town import Town, bearer, chunks
 
 pytestmark = pytest.mark.timeout(240)
 KINDS = (
-    "echo", "tools", "tools-2", "thinking", "redacted", "cached-4", "cached-4x3", "reasoning", "paced-20x20",
-    "midstream-error-3", "truncated-3", "429-2", "529", "402", "too-long", "usage-twice",
+    "echo", "json", "paced-100x10", "tools", "tools-2", "thinking", "redacted", "cached-4", "cached-4x3", "reasoning",
+    "paced-20x20", "midstream-error-3", "truncated-3", "429-2", "529", "402", "too-long", "usage-twice",
 )  # fmt: skip
 TOOL: dict[str, Any] = {
     "name": "look_up",
@@ -135,6 +138,53 @@ def test_the_sdk_is_told_what_went_into_the_cache(hall: Town, claude: anthropic.
     event = check_charged(hall, message.id)
     assert (event["cache_read"], event["cache_write_5m"]) == (4, 3)
     check_usage(message.usage, event)
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_the_sdk_shows_a_picture(hall: Town, claude: anthropic.Anthropic, dialect: str) -> None:
+    source = {"type": "base64", "media_type": "image/png", "data": base64.b64encode(png()).decode()}
+    content = [{"type": "image", "source": source}, {"type": "text", "text": SAID}]
+    message = claude.messages.create(**{**ask(f"m-{dialect}/echo"), "messages": [{"role": "user", "content": content}]})
+    assert [block.text for block in message.content if block.type == "text"] == [SAID]
+    check_charged(hall, message.id)
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_the_sdk_gets_an_answer_in_a_shape(hall: Town, claude: anthropic.Anthropic, dialect: str) -> None:
+    given = ask(f"m-{dialect}/json")
+    message = claude.messages.parse(
+        model=given["model"], max_tokens=2000, messages=given["messages"], output_format=Echo
+    )
+    assert message.parsed_output == Echo(echo=SAID)
+    check_charged(hall, message.id)
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_fifty_streams_at_once_keep_apart(hall: Town, hall_key: str, dialect: str) -> None:
+    async def one(client: anthropic.AsyncAnthropic, number: int) -> anthropic.types.Message:
+        async with client.messages.stream(**ask(f"m-{dialect}/echo", f"this is number {number}")) as stream:
+            return await stream.get_final_message()
+
+    async def all_of_them() -> list[anthropic.types.Message]:
+        async with anthropic.AsyncAnthropic(
+            base_url=hall.product.web_url, api_key=hall_key, max_retries=0, timeout=60
+        ) as client:
+            return await asyncio.gather(*(one(client, number) for number in range(50)))
+
+    for number, message in enumerate(asyncio.run(all_of_them())):
+        assert [block.text for block in message.content if block.type == "text"] == [f"this is number {number}"]
+        check_usage(message.usage, check_charged(hall, message.id))
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_a_client_that_leaves_pays_what_the_upstream_counts(
+    hall: Town, claude: anthropic.Anthropic, dialect: str
+) -> None:
+    with claude.messages.stream(**ask(f"m-{dialect}/paced-100x10")) as stream:
+        ident = next(event.message.id for event in stream if event.type == "message_start")
+        next(iter(stream.text_stream))
+    event = check_charged(hall, ident)
+    assert (event["client_gone"], event["basis"]) == (True, "exact")
 
 
 def converse(claude: anthropic.Anthropic, name: str, *, stream: bool, **fields: Any) -> list[anthropic.types.Message]:
