@@ -175,8 +175,8 @@ def ceiling(
 ) -> int:
     """The most a request can cost: bounds in tokens times the dearest price of each side, plus the request itself.
 
-    The dearest of the variants that the bounds and the requested tier can reach. ``images`` made are counted where
-    they are sold by the piece.
+    The dearest of the variants that the bounds can reach, of the requested tier and of none, as an upstream may answer
+    without it. ``images`` made are counted where they are sold by the piece.
     """
     if not price.variants:
         most = input_bound * price.dearest_input + output_bound * price.dearest_output + _fixed(price, images)
@@ -267,13 +267,11 @@ def _dearest(price: PriceVersion) -> tuple[int, int]:
 
 
 def _reachable(price: PriceVersion, input_bound: int, service_tier: str) -> list[PriceVersion]:
-    """The base price and variants that a request within the bound could be rated by in a tier, or in none."""
-    found = [price] if service_tier in STANDARD_TIERS or not price.sells(service_tier) else []
-    wanted = "" if found else service_tier
-    return found + [
+    """The base price and variants a request within the bound can come to: upstreams may answer without the tier."""
+    return [price] + [
         variant
         for variant in price.variants
-        if variant.service_tier in (wanted, service_tier)
+        if variant.service_tier in ("", service_tier)
         and (not variant.above_tokens or input_bound > variant.above_tokens)
     ]
 

@@ -103,7 +103,8 @@ def test_it_never_costs_more_than_its_ceiling_whichever_variant_holds(
         **{data.draw(st.sampled_from(PROMPT_CLASSES)): data.draw(st.integers(0, inputs))},
         **{data.draw(st.sampled_from(COMPLETION_CLASSES)): data.draw(st.integers(0, outputs))},
     )
-    chosen = replace(admitted.chosen(used, tier), per_image=0)
+    answered = data.draw(st.sampled_from([tier, "default"]))
+    chosen = replace(admitted.chosen(used, answered), per_image=0)
     assert pricing.rate(used, chosen) <= most
     bound = pricing.affordable_output(most=most, input_bound=inputs, price=admitted, service_tier=tier, images=2)
     assert bound >= outputs
@@ -140,7 +141,8 @@ def test_a_tier_goes_before_the_length_and_is_sold_only_where_it_has_a_price() -
     found = [price.chosen(usage, tier).id for tier in ("", "default", "priority", "flex") for usage in (small, large)]
     assert found == [1, 2, 1, 2, 3, 4, 5, 5]
     assert [price.sells(tier) for tier in ("", "auto", "default", "priority", "flex", "batch")] == [True] * 5 + [False]
-    assert pricing.ceiling(input_bound=10, output_bound=0, price=price, service_tier="flex") == 10 * 55
+    held = [pricing.ceiling(input_bound=10, output_bound=0, price=price, service_tier=t) for t in ("flex", "priority")]
+    assert held == [10 * 105, 10 * 305]
 
 
 @pytest.mark.parametrize(
