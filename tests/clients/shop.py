@@ -98,13 +98,13 @@ class Shop(Town):
         prices = [f'{token} = "{price}"' for token, price in PRICES.items()]
         return "\n".join([*lines, "[models.price]", *prices, ""])
 
-    def fresh(self, dialect: str, kind: str, prefix: str = "") -> str:
+    def fresh(self, dialect: str, kind: str, prefix: str = "", **fields: Any) -> str:
         """A model with a route that no other test has worn out: routes that fail are rested for all."""
         serial = next(self.fresh_serial)
         name = f"{dialect}/{kind}@{serial}"
         if kind.startswith("flaky"):
             kind += f"x{serial}"  # the sandbox counts its failures by model
-        self.apply(self.model(dialect, kind, name=name, prefix=prefix))
+        self.apply(self.model(dialect, kind, name=name, prefix=prefix, **fields))
         until(lambda: all(self.fresh_get(f"/v1/models/{name}", self.watcher).status_code == 200 for _ in range(6)))
         return name
 

@@ -22,6 +22,9 @@ TOOL: Any = {
 }
 
 
+IMAGE: Any = {"type": "input_image", "file_id": "f"}
+
+
 class Echoed(BaseModel):
     echo: str
 
@@ -37,6 +40,11 @@ def called(answer: Response) -> ResponseFunctionToolCall:
     calls = [item for item in answer.output if isinstance(item, ResponseFunctionToolCall)]
     assert calls, answer.output
     return calls[-1]
+
+
+def brought(answer: Response) -> list[Any]:
+    """An answer's items as a client sends them back."""
+    return [item.model_dump(exclude_none=True, exclude={"parsed_arguments"}) for item in answer.output]
 
 
 def test_it_answers(client: openai.OpenAI, dialect: str) -> None:
@@ -86,32 +94,17 @@ def test_a_tools_result_finds_its_way_back(client: openai.OpenAI, dialect: str, 
     assert call.name == "get_weather"
     assert SAID in call.arguments
     output: Any = {"type": "function_call_output", "call_id": call.call_id, "output": "sunny"}
-    sent: list[Any] = [
-        *asked,
-        *(item.model_dump(exclude_none=True, exclude={"parsed_arguments"}) for item in first.output),
-    ]
-    second = client.responses.create(model=model, input=[*sent, output], tools=[TOOL])
+    second = client.responses.create(model=model, input=[*asked, *brought(first), output], tools=[TOOL])
     assert "sunny" in second.output_text
 
 
 def test_thoughts_come_as_an_item_and_go_back(client: openai.OpenAI, dialect: str) -> None:
     model, asked = f"{dialect}/reasoning", [{"role": "user", "content": SAID}]
-    first = client.responses.create(
-        model=model, input=asked, reasoning={"effort": "low"}, max_output_tokens=3000,  # type: ignore[arg-type]
-        include=["reasoning.encrypted_content"],
-    )  # fmt: skip
+    wanted: Any = {"model": model, "reasoning": {"effort": "low"}, "max_output_tokens": 3000}
+    first: Response = client.responses.create(input=asked, include=["reasoning.encrypted_content"], **wanted)
     assert first.output_text == SAID
-    again = [
-        *asked,
-        *(item.model_dump(exclude_none=True) for item in first.output),
-        {"role": "user", "content": "more"},
-    ]
-    second = client.responses.create(
-        model=model,
-        input=again,
-        reasoning={"effort": "low"},
-        max_output_tokens=3000,  # type: ignore[arg-type]
-    )
+    again = [*asked, *brought(first), {"role": "user", "content": "more"}]
+    second: Response = client.responses.create(input=again, **wanted)
     assert second.output_text == "more"
 
 
