@@ -151,7 +151,7 @@ class Gateway:
         call = Call(exchange, surface, grant, chat, wanted, meter, asked, taken)
         try:
             if recollection.needed(chat, wanted):
-                chat.thoughts = await self._memory.thoughts.recall(grant.tenant_id, recollection.call_ids(chat))
+                chat.thoughts |= await self._memory.thoughts.recall(grant.tenant_id, recollection.call_ids(chat))
             if chat.stream:
                 await self._stream(call)
             else:

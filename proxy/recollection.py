@@ -22,10 +22,11 @@ def needed(chat: ChatRequest, quote: Quote) -> bool:
 
 
 def call_ids(chat: ChatRequest) -> list[str]:
-    """The ids of tool calls whose message brings no reasoning of its own."""
+    """The ids of tool calls that come without their reasoning, in their message or beside it."""
     found: list[str] = []
     for message in chat.body["messages"]:
         calls: Any = message.get("tool_calls")
         if calls and not message.get("reasoning_details"):
-            found += [call["id"] for call in calls if type(call.get("id")) is str]
+            ids = [call["id"] for call in calls if type(call.get("id")) is str]
+            found += [identifier for identifier in ids if identifier not in chat.thoughts]
     return found

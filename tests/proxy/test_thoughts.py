@@ -8,7 +8,7 @@ import pytest
 from redis.asyncio import Redis
 
 from portal.stack.sockets import free_port
-from proxy import thoughts
+from proxy import chat, recollection, thoughts
 from proxy.thoughts import Thoughts
 
 KEY = thoughts.key_from("m" * 32)
@@ -98,3 +98,15 @@ async def test_it_goes_on_without_redis() -> None:
     assert store.lost == 2
     assert await store.recall(1, ["a"]) == {}
     assert store.lost == 2  # it is left alone for a while
+
+
+def test_it_looks_for_what_the_client_did_not_bring() -> None:
+    def turn(identifier: str, **more: object) -> dict[str, object]:
+        call = {"id": identifier, "type": "function", "function": {"name": "f", "arguments": "{}"}}
+        return {"role": "assistant", "content": None, "tool_calls": [call], **more}
+
+    asked = {"role": "user", "content": "Go on."}
+    messages = [asked, turn("a"), turn("b", reasoning_details=DETAILS), turn("c")]
+    request = chat.request({"model": "m", "messages": messages}, size=1)
+    request.thoughts = {"c": DETAILS}
+    assert recollection.call_ids(request) == ["a"]
