@@ -13,7 +13,7 @@ from proxy.gateway import Gateway
 from proxy.headers import JSON
 from proxy.inquiries import Inquiries
 from proxy.live import ClientGone
-from proxy.surfaces import ENVELOPES, PLAIN, SURFACES
+from proxy.surfaces import ENVELOPES, MESSAGES, PLAIN, SURFACES
 from proxy.surfaces.envelope import Envelope, wrapped
 from proxy.surfaces.shape import Surface
 
@@ -56,7 +56,7 @@ class App:
         exchange = Exchange(scope, receive, send, request_id=request_id, most_body=self._most_body, body_s=self._body_s)
         path, enveloped = normal(scope["path"])
         surface = (ENVELOPES if enveloped else SURFACES).get(path)
-        shown = surface or (ENVELOPE if enveloped else PLAIN)
+        shown = surface or (ENVELOPE if enveloped else MESSAGES if path.startswith("/messages/") else PLAIN)
         try:
             if surface is not None and scope["method"] == "POST":
                 await self._gateway.serve(exchange, surface, path)

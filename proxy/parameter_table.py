@@ -187,7 +187,7 @@ TABLE = (
         anthropic="translate",
         gemini="translate",
     ),
-    Parameter("thinking", "object", "Thinking as Anthropic's clients ask for it.", anthropic="pass"),
+    Parameter("thinking", "object", "Thinking as Anthropic's clients ask for it.", anthropic="translate"),
     Parameter("verbosity", "choice", "How long answers are.", choices=("low", "medium", "high")),
     Parameter(
         "top_k",

@@ -11,7 +11,7 @@ import pytest
 
 from billing.meters import Usage
 from proxy import chat
-from proxy.dialects import DIALECTS
+from proxy.dialects import DIALECTS, anthropic_thinking
 from proxy.dialects.shape import AnswerStream, Asked, MalformedAnswer
 from proxy.errors import BadRequest, GatewayError
 
@@ -602,3 +602,32 @@ def test_it_knows_a_stream_that_ends_too_soon(kept: int) -> None:
     assert stream.failure is not None
     assert not stream.complete()
     assert stream.usage is not None  # what message_start said
+
+
+FAMILIES = {
+    "claude-3-haiku-20240307": ("none", True, False),
+    "claude-3-5-sonnet-20241022": ("none", True, False),
+    "claude-3-7-sonnet-20250219": ("budget", True, True),
+    "claude-3-7-sonnet-latest": ("budget", True, True),
+    "claude-sonnet-4-20250514": ("budget", True, True),
+    "claude-opus-4-1@20250805": ("budget", True, True),
+    "claude-sonnet-4-5": ("budget", True, True),
+    "claude-haiku-4-5-20251001": ("budget", True, True),
+    "anthropic/claude-sonnet-4.5": ("budget", True, True),
+    "eu.anthropic.claude-sonnet-4-5-20250929-v1:0": ("budget", True, True),
+    "claude-opus-4-6": ("adaptive", True, False),
+    "claude-sonnet-4-6-20260201": ("adaptive", True, False),
+    "claude-opus-4-7": ("adaptive", False, False),
+    "claude-opus-4-8-20260501": ("adaptive", False, False),
+    "claude-sonnet-5": ("adaptive", False, False),
+    "claude-opus-5-1-20270101": ("adaptive", False, False),
+    "somebodys-model": ("adaptive", True, True),
+}
+"""Model → how it thinks, whether it takes sampling parameters, whether a tool turn must bring its thinking back."""
+
+
+@pytest.mark.parametrize("model", FAMILIES)
+def test_it_knows_the_families_of_claude(model: str) -> None:
+    kind = anthropic_thinking.kind_of(model, {})
+    returns = anthropic_thinking.must_return(model, kind)
+    assert (kind, anthropic_thinking.takes_sampling(model, {}), returns) == FAMILIES[model]

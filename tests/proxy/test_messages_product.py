@@ -294,6 +294,9 @@ def test_the_sdk_is_told_what_is_wrong(claude: anthropic.Anthropic, hall: Town) 
         claude.messages.create(**ask("no-such-model"))
     with pytest.raises(anthropic.BadRequestError, match="max_tokens: Input should be greater"):
         claude.messages.create(**{**ask("m-openai/echo"), "max_tokens": 0})
+    with pytest.raises(anthropic.BadRequestError) as raised:
+        claude.messages.count_tokens(model="m-openai/echo", messages=[])
+    assert raised.value.body["type"] == "error"  # type: ignore[index]
     search = {"type": "web_search_20250305", "name": "web_search"}
     with pytest.raises(anthropic.BadRequestError, match=r"tools\.0"):
         claude.messages.create(**ask("m-anthropic/echo", tools=[search]))
