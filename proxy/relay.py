@@ -51,7 +51,9 @@ async def pump(first: bytes, reader: Connection, translator: AnswerStream, live:
                 await send({"type": "http.response.body", "body": out, "more_body": True})
                 live.sending_since = 0.0
     except ClientProblem:
-        if not translator.complete():
+        if translator.complete():
+            await say(live, translator.close())
+        else:
             translator.failure = Unavailable(502, "The upstream broke off.", "bad_gateway")
     except asyncio.CancelledError:
         task = asyncio.current_task()

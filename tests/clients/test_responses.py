@@ -42,6 +42,11 @@ def called(answer: Response) -> ResponseFunctionToolCall:
     return calls[-1]
 
 
+def said(text: str) -> Any:
+    """A question."""
+    return {"role": "user", "content": text}
+
+
 def brought(answer: Response) -> list[Any]:
     """An answer's items as a client sends them back."""
     return [item.model_dump(exclude_none=True, exclude={"parsed_arguments"}) for item in answer.output]
@@ -99,11 +104,11 @@ def test_a_tools_result_finds_its_way_back(client: openai.OpenAI, dialect: str, 
 
 
 def test_thoughts_come_as_an_item_and_go_back(client: openai.OpenAI, dialect: str) -> None:
-    model, asked = f"{dialect}/reasoning", [{"role": "user", "content": SAID}]
+    model, asked = f"{dialect}/reasoning", [said(SAID)]
     wanted: Any = {"model": model, "reasoning": {"effort": "low"}, "max_output_tokens": 3000}
     first: Response = client.responses.create(input=asked, include=["reasoning.encrypted_content"], **wanted)
     assert first.output_text == SAID
-    again = [*asked, *brought(first), {"role": "user", "content": "more"}]
+    again = [*asked, *brought(first), said("more")]
     second: Response = client.responses.create(input=again, **wanted)
     assert second.output_text == "more"
 
