@@ -23,6 +23,8 @@ PARTS = {
 IMAGE_TOKENS = 16_384
 """What one linked image can cost at most: no provider bills more for a single picture."""
 MOST_ESCAPES = 500_000  # looking at millions, one by one, would hold the loop for a second
+TOOLS_PROMPT = 1_000
+"""What a provider's own words about tools can add to a prompt: Anthropic's are some hundred tokens."""
 MOST_DEPTH = 250  # orjson reads more levels than the 254 it writes
 
 UNBOUNDED = 10**9 // IMAGE_TOKENS
@@ -63,7 +65,8 @@ class ChatRequest:
         Texts to embed are read one by one: each has the context window to itself.
         """
         windows = self.choices if self.operation == "embeddings" else 1
-        return min(self.size + self.linked_images * IMAGE_TOKENS, context_window * windows)
+        unseen = TOOLS_PROMPT if "tools" in self.body else 0
+        return min(self.size + self.linked_images * IMAGE_TOKENS + unseen, context_window * windows)
 
     def input_estimate(self) -> int:
         """A likely number of prompt tokens, at four bytes each."""

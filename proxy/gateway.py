@@ -65,7 +65,8 @@ class Call:
 
     def work(self) -> Work:
         """What the attempts need of it."""
-        return Work(self.chat, self.quote, self.asked, self.meter)
+        session = self.exchange.headers.get(b"x-session-id", b"")
+        return Work(self.chat, self.quote, self.asked, self.meter, session)
 
 
 class Gateway:
@@ -183,7 +184,7 @@ class Gateway:
         meter = call.meter
         answer = await self._attempts.answer(call.work())
         meter.reported_model = answer.reported_model
-        meter.service_tier = answer.service_tier or meter.service_tier
+        meter.service_tier = tier_to_bill(call.chat, answer.service_tier)
         cost = meter.settle(
             Outcome(
                 answer.usage,
@@ -214,7 +215,7 @@ class Gateway:
                 live.task = None
                 self.streams.remove(live)
                 meter.client_gone = bool(live.client_gone_at)
-                cost = self._settle_stream(translator, meter)
+                cost = self._settle_stream(call.chat, translator, meter)
                 if watcher is not None:
                     watcher.cancel()
             self._remember(call, translator.thoughts)
@@ -260,10 +261,10 @@ class Gateway:
             live.drain = live.tell_on = True
         return live
 
-    def _settle_stream(self, translator: AnswerStream, meter: UsageMeter) -> int:
+    def _settle_stream(self, chat: ChatRequest, translator: AnswerStream, meter: UsageMeter) -> int:
         """Book a stream, complete or broken."""
         meter.reported_model = translator.reported_model
-        meter.service_tier = translator.service_tier or meter.service_tier
+        meter.service_tier = tier_to_bill(chat, translator.service_tier)
         error = translator.failure
         if error is None and not translator.done and not translator.complete():
             error = Unavailable(502, "The stream was broken off.", "bad_gateway")
@@ -289,6 +290,11 @@ class Gateway:
         else:
             tail = translator.tail(call.meter.usage, self._extras(call, translator.finish_reason, cost))
         await call.exchange.send({"type": "http.response.body", "body": tail, "more_body": False})
+
+
+def tier_to_bill(chat: ChatRequest, served: str) -> str:
+    """The service tier that was asked for, unless the upstream served another: nobody pays for a tier unasked."""
+    return chat.service_tier if served in ("", chat.service_tier) else ""
 
 
 def cost_json(pico: int) -> bytes:

@@ -24,10 +24,9 @@ def of(catalog: Catalog, grant: KeyGrant, name: str) -> dict[str, Any]:
     for entry in catalog.models.values():
         if allowed(entry, grant):
             names += [(entry.name, entry), *((alias, entry) for alias in entry.aliases)]
-    return {
-        "object": "list",
-        "data": [described(shown, entry, grant) for shown, entry in sorted(names, key=lambda n: n[0])],
-    }
+    data = [described(shown, entry, grant) for shown, entry in sorted(names, key=lambda n: n[0])]
+    ends = {"first_id": data[0]["id"], "last_id": data[-1]["id"]} if data else {"first_id": None, "last_id": None}
+    return {"object": "list", "data": data, "has_more": False, **ends}
 
 
 def allowed(entry: ModelEntry, grant: KeyGrant) -> bool:
@@ -36,12 +35,15 @@ def allowed(entry: ModelEntry, grant: KeyGrant) -> bool:
 
 
 def described(shown: str, entry: ModelEntry, grant: KeyGrant) -> dict[str, Any]:
-    """OpenAI's model object, with limits, price in USD per 1M tokens, and the model's own name."""
+    """OpenAI's model object and Anthropic's in one, with limits, prices in USD, and the model's own name."""
     price = _published(entry, grant, datetime.now(UTC))
     return {
         "id": shown,
         "object": "model",
+        "type": "model",
         "created": entry.created,
+        "created_at": datetime.fromtimestamp(entry.created, UTC).isoformat().replace("+00:00", "Z"),
+        "display_name": shown,
         "owned_by": "tollgate",
         "canonical": entry.name,
         "context_window": entry.context_window,

@@ -39,6 +39,7 @@ KEYS: Mapping[str, Key] = MappingProxyType(
             "How effort is asked for: a token budget, adaptive with an effort, a level; always is on and not asked.",
         ),
         "forced_tool_choice": Key(bool, (), "false: required and named tool choices go as auto."),
+        "reasoning_details": Key(bool, (), "true: the upstream takes reasoning_details of earlier turns back."),
         "stream_usage": Key(bool, (), "false: stream_options is not sent, as the upstream refuses it."),
         "path": Key(str, (), "The path of chat completions below the base URL; {model} is the upstream's model."),
         "query": Key(str, (), "A query string on every call, such as api-version=2024-10-21."),
@@ -64,7 +65,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
             "most": {"n": 1},
             "drop": ["user", "store", "metadata", "parallel_tool_calls", "service_tier"],
         },
-        "openrouter": {"set": {"usage": {"include": True}}},
+        "openrouter": {"set": {"usage": {"include": True}}, "reasoning_details": True},
         "mistral": {
             "developer_role": "system",
             "max_tokens_param": "max_tokens",

@@ -26,6 +26,8 @@ class OpenAI:
         """The client's parameters under the upstream's model name, usage always asked for, output always limited."""
         body = dict(chat.body)
         body["model"] = upstream_model
+        if not rules.get("reasoning_details"):
+            body["messages"] = without_details(body["messages"])
         wanted = rules.get("max_tokens_param")
         if wanted is None:
             wanted = "max_completion_tokens" if "max_completion_tokens" in body else "max_tokens"
@@ -48,6 +50,13 @@ class OpenAI:
     def failure_message(self, raw: bytes) -> FailureMessage:
         """See proxy/dialects/failures.py."""
         return failures.message_of(raw)
+
+
+def without_details(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Messages without the signed reasoning of other providers, which OpenAI's own API refuses."""
+    if not any("reasoning_details" in message for message in messages):
+        return messages
+    return [{name: part for name, part in message.items() if name != "reasoning_details"} for message in messages]
 
 
 def path_of(rules: Mapping[str, Any], upstream_model: str, usual: str) -> str:

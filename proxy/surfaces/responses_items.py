@@ -9,6 +9,7 @@ from typing import Any
 
 import orjson
 
+from proxy.errors import excerpt
 from proxy.parameters import bad, wrong_type
 
 SEAL = "tollgate."
@@ -30,19 +31,20 @@ class Translation:
         if type(item) is not dict:
             raise wrong_type(path, "an object", item)
         kind = item.get("type", "message")
-        if kind == "message":
-            self._message(item, path)
-        elif kind in ("function_call", "custom_tool_call"):
-            self._call(item, kind, path)
-        elif kind in ("function_call_output", "custom_tool_call_output"):
-            call_id = _text(item, "call_id", path)
-            self.messages.append({"role": "tool", "tool_call_id": call_id, "content": _output(item, path)})
-        elif kind == "reasoning":
-            self._details += opened(item.get("encrypted_content"))
-        elif kind == "item_reference":
-            raise bad(STATEFUL, "unsupported_value", f"{path}.type")
-        else:
-            raise bad(f"Items of type '{kind}' are not taken here.", "invalid_value", f"{path}.type")
+        match kind:
+            case "message":
+                self._message(item, path)
+            case "function_call" | "custom_tool_call":
+                self._call(item, kind, path)
+            case "function_call_output" | "custom_tool_call_output":
+                call_id = _text(item, "call_id", path)
+                self.messages.append({"role": "tool", "tool_call_id": call_id, "content": _output(item, path)})
+            case "reasoning":
+                self._details += opened(item.get("encrypted_content"))
+            case "item_reference":
+                raise bad(STATEFUL, "unsupported_value", f"{path}.type")
+            case _:
+                raise bad(f"Items of type '{excerpt(kind)}' are not taken here.", "invalid_value", f"{path}.type")
 
     def _message(self, item: Body, path: str) -> None:
         role = item.get("role")

@@ -103,7 +103,7 @@ def test_a_key_reaches_only_its_models_by_every_name(town: Town) -> None:
 
 @pytest.mark.parametrize(
     "model",
-    ["nothing", "Sandbox/echo", "sandbox/echo ", "../../v1/files", "https://evil.example/", "sandbox/echo\0",
+    ["nothing", "Sandbox/echo", "sandbox/echo ", "../../v1/files", "https://evil.example/",
      "sandbox/echo\r\nx: y", "x" * 200],
 )  # fmt: skip
 def test_it_calls_nobody_for_a_model_that_does_not_exist(town: Town, key: str, model: str) -> None:

@@ -104,3 +104,11 @@ def test_a_models_rules_add_to_its_upstreams() -> None:
 def test_it_knows_a_rule_that_means_nothing(wrong: dict[str, Any]) -> None:
     with pytest.raises(rules.RuleProblem):
         rules.check(wrong)
+
+
+def test_only_who_takes_signed_reasoning_back_gets_it() -> None:
+    told = {"role": "assistant", "content": "x", "reasoning_details": [{"type": "reasoning.text"}]}
+    plain = sent({"messages": [*BODY["messages"], told]}, {})[1]
+    assert "reasoning_details" not in plain["messages"][-1]
+    routed = sent({"messages": [*BODY["messages"], told]}, {"like": "openrouter"})[1]
+    assert routed["messages"][-1] == told
