@@ -50,7 +50,7 @@ class Sandbox:
         face = faces.of(request.path) if request.method == "POST" else None
         if face is not None:
             return self.face(face, request, connection)
-        self._send(connection, self._page(request))
+        self._send(connection, faces.models(request) or self._page(request))
         connection.finish()
         return None
 

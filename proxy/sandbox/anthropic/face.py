@@ -45,6 +45,15 @@ class Anthropic:
         """See Face."""
         return refusal.failure(asked)
 
+    def models(self, request: Request) -> Failure:
+        """``GET /v1/models``."""
+        _check_headers(request)
+        names = [f"sandbox/{kind}" for kind in behaviour.DEFAULTS]
+        since = "2025-01-01T00:00:00Z"
+        data = [{"type": "model", "id": name, "display_name": name, "created_at": since} for name in names]
+        body = {"data": data, "has_more": False, "first_id": names[0], "last_id": names[-1]}
+        return Failure(200, msgspec.json.encode(body))
+
     def _accept(self, request: Request, body: dict[str, Any], asked: Behaviour, *, counting: bool) -> Job | Failure:
         rules.check(body, asked, counting=counting, beta=b"anthropic-beta" in request.headers)
         if counting:
@@ -141,7 +150,7 @@ def _check_headers(request: Request) -> None:
         raise refusal.invalid("anthropic-version: header is required")
     if version not in VERSIONS:
         raise refusal.invalid(f'anthropic-version: "{version[:32]}" is not a valid version')
-    if not request.header(b"content-type").startswith("application/json"):
+    if request.method == "POST" and not request.header(b"content-type").startswith("application/json"):
         raise refusal.invalid("content-type: must be application/json")
 
 

@@ -49,6 +49,15 @@ class Gemini:
         """See Face."""
         return refusal.failure(asked)
 
+    def models(self, request: Request) -> Failure:
+        """``GET /v1beta/models``."""
+        _check_key(request)
+        limits = {"inputTokenLimit": 1048576, "outputTokenLimit": 65536}
+        verbs = {"supportedGenerationMethods": [*GENERATING, "countTokens"]}
+        names = [f"sandbox-{kind}" for kind in behaviour.DEFAULTS]
+        models = [{"name": f"models/{name}", "displayName": name, **limits, **verbs} for name in names]
+        return Failure(200, msgspec.json.encode({"models": models}))
+
     def _accept(self, request: Request, model: str, verb: str, asked: Behaviour) -> Job | Failure:
         body = _parse(request.body)
         who = request.header(b"x-goog-api-key")

@@ -46,6 +46,12 @@ class Likeness:
         """See Face."""
         return self.style.failure(asked)
 
+    def models(self, request: Request) -> Failure:
+        """``GET /models``."""
+        if not self.allowed(request):
+            raise self.style.refused(401, "Authentication Fails", "invalid_api_key")
+        return Failure(200, msgspec.json.encode(answers.model_list(list(behaviour.DEFAULTS))))
+
     def operation(self, request: Request) -> str:
         """What the path asks for."""
         path = request.path.removeprefix(self.prefix)
