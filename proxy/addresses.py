@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 from urllib.parse import urlsplit
 
 Resolver = Callable[[str, int], Iterable[str]]
+SANDBOX_PATHS = ("", "/v1", "/anthropic", "/gemini")
 _HOST = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\]", re.ASCII)
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 LONGEST = 500
@@ -40,9 +41,9 @@ def check(url: str, *, allow_private: bool, sandbox_url: str = "", resolver: Res
 
 
 def is_sandbox(url: str, sandbox_url: str) -> bool:
-    """Whether a base URL is the sandbox's own address, with or without ``/v1``."""
+    """Whether a base URL is the sandbox's own address, or one of its paths that speak a dialect."""
     sandbox = sandbox_url.rstrip("/")
-    return bool(sandbox) and url.rstrip("/") in (sandbox, f"{sandbox}/v1")
+    return bool(sandbox) and url.rstrip("/") in {sandbox + path for path in SANDBOX_PATHS}
 
 
 def refuse_private(host: str, addresses: Iterable[str]) -> None:

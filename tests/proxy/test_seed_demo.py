@@ -50,7 +50,11 @@ def test_it_offers_every_kind_of_the_sandbox_with_a_price() -> None:
         offered = set(Model.objects.values_list("name", flat=True))
         priced = set(Price.objects.values_list("model", flat=True))
         assert {f"sandbox/{kind}" for kind in DEFAULTS} <= offered == priced
-        assert Upstream.objects.get().base_url == URL + "/v1"
+        assert dict(Upstream.objects.values_list("dialect", "base_url")) == {
+            "openai": URL + "/v1",
+            "anthropic": URL + "/anthropic",
+            "gemini": URL + "/gemini",
+        }
 
 
 def test_a_second_run_keeps_everything() -> None:
@@ -66,7 +70,8 @@ def test_a_second_run_keeps_everything() -> None:
         assert ApiKey.objects.count() == 1
         assert Model.objects.get(name="sandbox/echo").max_output_tokens == 7
         assert Tenant.objects.get(slug="demo").name == "Renamed"
-        assert Upstream.objects.get().base_url == "http://127.0.0.1:4011/v1"
+        assert Upstream.objects.get(name="sandbox").base_url == "http://127.0.0.1:4011/v1"
+        assert Upstream.objects.get(name="sandbox-gemini").base_url == "http://127.0.0.1:4011/gemini"
 
 
 def test_lost_credentials_can_be_renewed() -> None:
@@ -83,7 +88,7 @@ def test_it_offers_providers_whose_key_is_there(monkeypatch: pytest.MonkeyPatch)
     seed()
 
     with as_operator():
-        names = {"sandbox", "openai", "anthropic", "gemini"}
+        names = {"sandbox", "sandbox-anthropic", "sandbox-gemini", "openai", "anthropic", "gemini"}
         assert set(Upstream.objects.values_list("name", flat=True)) == names
         for name in ("gpt-4o-mini", "claude-sonnet-4-5", "gemini-2.5-flash"):
             assert Price.objects.filter(model=name).exists()
