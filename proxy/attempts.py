@@ -3,121 +3,156 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable
 from typing import NamedTuple, TypeVar
 
 from proxy import crash, dialects, relay
-from proxy.addresses import AddressProblem
 from proxy.admission import Candidate, Quote
+from proxy.breakers import RetryBudget
 from proxy.chat import ChatRequest
 from proxy.dialects.shape import OPENAI, Answer, AnswerStream, Asked, Dialect, MalformedAnswer
 from proxy.directory import Route
-from proxy.errors import GatewayError, Unavailable
-from proxy.http_client import ClientProblem, Connection, NotConnected, Pool, TimedOut
+from proxy.errors import Unavailable
+from proxy.health import Health
+from proxy.http_client import Connection, Pool
 from proxy.journal import Journal, JournalAway
 from proxy.metering import UsageMeter
 from proxy.request_id import as_uuid
+from proxy.standing import Attempt, Sought, Standing, Trail
 from proxy.surfaces.rewritten import Rewritten
-from proxy.upstream import Breaker, Clients, Failure, RetryBudget, in_order, judge
+from proxy.upstream import TROUBLE, Clients, Failure, NotSpoken, failure_of, judge
 
 MOST_ATTEMPTS = 4
 MOST_ERROR_BODY = 256 * 1024
+BROKEN_CODES = frozenset({"bad_gateway", "timeout", "upstream_overloaded"})
 
-Result = TypeVar("Result")
+Result = TypeVar("Result", Answer, "Opened")
 
 
-@dataclass(frozen=True, slots=True)
-class Opened:
-    """A stream whose first bytes are there."""
+class Opened(NamedTuple):
+    """A stream whose first bytes are there; ``began`` is when it was asked for, on the monotonic clock."""
 
     route: Route
     translator: AnswerStream
     reader: Connection
     first: bytes
     pool: Pool
+    meter: UsageMeter
+    health: Health
+    began: float
 
     async def close(self) -> None:
         """Leave the upstream: its connection is kept if the stream was read to its end, else dropped."""
+        self._count()
         await self.pool.release(self.reader)
+
+    def _count(self) -> None:
+        """How the stream went, for the health of its route; a client that leaves is no fault of the route's."""
+        meter, translator = self.meter, self.translator
+        failure = translator.failure
+        broken = failure is not None and failure.status >= 500 and failure.code in BROKEN_CODES
+        tokens = meter.usage.completion_tokens if translator.done else 0
+        first_at = meter.first_byte_at
+        self.health.streamed(self.route.id, first_at - self.began, time.monotonic() - first_at, tokens, broken)
 
 
 class Work(NamedTuple):
-    """What attempts are made for."""
+    """What attempts are made for. ``session`` is the caller's name for what belongs together, or nothing."""
 
     chat: ChatRequest
     quote: Quote
     asked: Asked
     meter: UsageMeter
-
-
-class Attempt(NamedTuple):
-    """One route to try for one of the models that may answer; ``again`` if it is the last one once more."""
-
-    candidate: Candidate
-    route: Route
-    again: bool
+    session: bytes = b""
 
 
 Ask = Callable[[Work, Attempt], Awaitable[Result | Failure]]
 
 
 class Attempts:
-    """Failover over routes, then over fallback models, with a breaker for each route and one retry budget for all."""
+    """Failover over credentials and routes, then over fallback models, with breakers and one retry budget for all."""
 
-    def __init__(self, clients: Clients, journal: Journal) -> None:
+    def __init__(self, clients: Clients, journal: Journal, health: Health | None = None) -> None:
         self._clients = clients
         self._journal = journal
-        self._breaker = Breaker()
+        self._health = health or Health()
+        self._standing = Standing(self._health)
         self._budget = RetryBudget()
 
-    async def answer(self, work: Work) -> Answer:
+    def answer(self, work: Work) -> Awaitable[Answer]:
         """A whole answer from the first route that gives one; raises the last route's error."""
-        return await self._first(self._answer_of, work)
+        return self._first(self._answer_of, work)
 
-    async def stream(self, work: Work) -> Opened:
+    def stream(self, work: Work) -> Awaitable[Opened]:
         """A stream from the first route that begins one; raises the last route's error."""
-        return await self._first(self._stream_of, work)
+        return self._first(self._stream_of, work)
 
     async def _first(self, ask: Ask[Result], work: Work) -> Result:
+        """The usual case at once, which needs no search: one route that works, with one credential."""
         self._budget.earn()
-        meter, failure = work.meter, None
-        current = work.quote.candidates[0]
-        for attempt in attempts(work):
-            if failure is not None and not self._may_retry(failure, attempt.again, meter):
-                break
-            if not self._breaker.allows(attempt.route.id):
-                continue
-            if attempt.candidate is not current:
-                if not await self._reassigned(attempt.candidate, meter):
-                    break
-                current = attempt.candidate
-            result = await self._ask(ask, work, attempt)
-            if not isinstance(result, Failure):
-                self._breaker.succeeded(attempt.route.id)
-                return result
-            failure = result
-            self._note(attempt.route, failure)
-        if failure is not None:
-            raise failure.error
-        message = f"No upstream of '{work.quote.entry.name}' is available at the moment. Try again."
-        wait_ms = self._breaker.wait_ms(work.quote.entry.routes)
-        raise Unavailable(503, message, "upstream_overloaded", retry_after_ms=wait_ms)
+        candidate = work.quote.candidates[0]
+        attempt = self._standing.obvious(candidate)
+        if attempt is None:
+            return await self._search(ask, work, Trail(candidate))
+        result = await self._tried(ask, work, attempt)
+        if not isinstance(result, Failure):
+            return result
+        return await self._search(ask, work, Trail(candidate, attempt, result))
 
-    async def _ask(self, ask: Ask[Result], work: Work, attempt: Attempt) -> Result | Failure:
-        """One attempt, counted and timed."""
+    async def _search(self, ask: Ask[Result], work: Work, trail: Trail) -> Result:
+        """Whatever else there is to try, in order."""
+        meter = work.meter
+        for attempt in self._standing.attempts(self._sought(work), trail):
+            if trail.failure is not None and not self._may_retry(trail.failure, attempt.again, meter):
+                self._standing.left(attempt)
+                break
+            if attempt.candidate is not trail.candidate:
+                if not await self._reassigned(attempt.candidate, meter):
+                    self._standing.left(attempt)
+                    break
+                trail.candidate = attempt.candidate
+            trail.last = attempt
+            result = await self._tried(ask, work, attempt)
+            if not isinstance(result, Failure):
+                self._standing.answered(trail)
+                return result
+            trail.failure = result
+        if trail.failure is not None:
+            raise trail.failure.error
+        message = f"No upstream of '{work.quote.entry.name}' is available at the moment. Try again."
+        raise Unavailable(
+            503, message, "upstream_overloaded", retry_after_ms=self._standing.wait_ms(work.quote.candidates)
+        )
+
+    def _sought(self, work: Work) -> Sought:
+        return Sought(
+            work.quote.candidates, work.meter.tenant_id, work.chat.body.get("prompt_cache_key") or work.session
+        )
+
+    async def _tried(self, ask: Ask[Result], work: Work, attempt: Attempt) -> Result | Failure:
+        """One attempt, counted and timed. What was sent and not answered is not repeated: it may have been done."""
         meter, route = work.meter, attempt.route
         meter.attempts += 1
         meter.upstream, meter.upstream_model, meter.route_id = route.target.name, route.upstream_model, route.id
         before = time.monotonic()
         crash.here("before_upstream")
+        result: Result | Failure
         try:
-            result = await guarded(ask, work, attempt)
+            result = await ask(work, attempt)
+        except TROUBLE as error:
+            result = failure_of(error)
         except BaseException:
-            self._breaker.left(route.id)
+            self._standing.left(attempt)
             raise
         crash.here("after_upstream")
-        meter.upstream_s += time.monotonic() - before
+        elapsed = time.monotonic() - before
+        meter.upstream_s += elapsed
+        if isinstance(result, Failure):
+            self._standing.failed(attempt, result, meter.tenant_id)
+            return result
+        self._standing.succeeded(attempt)
+        if isinstance(result, Answer):
+            self._health.answered(route.id, elapsed, result.usage)
         return result
 
     async def _reassigned(self, candidate: Candidate, meter: UsageMeter) -> bool:
@@ -137,18 +172,11 @@ class Attempts:
         wanted = failure.unused if again else failure.next_route
         return wanted and meter.attempts < MOST_ATTEMPTS and self._budget.spend()
 
-    def _note(self, route: Route, failure: Failure) -> None:
-        """A fault of the client's is no fault of the route's."""
-        if failure.error.status >= 500:
-            self._breaker.failed(route.id, retry_after_s=failure.retry_after_s)
-        else:
-            self._breaker.succeeded(route.id)
-
-    async def _send(self, dialect: Dialect, work: Work, attempt: Attempt) -> tuple[Pool, Connection]:
+    def _send(self, dialect: Dialect, work: Work, attempt: Attempt) -> Awaitable[tuple[Pool, Connection]]:
         route, meter = attempt.route, work.meter
         call = dialect.call(work.chat, route.upstream_model, attempt.candidate.output_limit, route.rules)
         meter.dropped = call.dropped
-        return await self._clients.send(route.target, call, meter.request_id, meter.deadline)
+        return self._clients.send(route.target, attempt.credential, call, meter.request_id, meter.deadline)
 
     async def _answer_of(self, work: Work, attempt: Attempt) -> Answer | Failure:
         dialect, asked = spoken(work, attempt)
@@ -158,13 +186,14 @@ class Attempts:
         except BaseException:
             pool.drop(response)
             raise
-        status, retry_after = response.status, response.header(b"retry-after")
+        status = response.status
         await pool.release(response)
         if status != 200:
-            return judge(status, dialect.failure_message(raw), retry_after)
+            return judge(status, dialect.failure_message(raw), response.header(b"retry-after"))
         return dialect.answer(raw, asked)
 
     async def _stream_of(self, work: Work, attempt: Attempt) -> Opened | Failure:
+        began = time.monotonic()
         dialect, asked = spoken(work, attempt)
         pool, response = await self._send(dialect, work, attempt)
         keep = False
@@ -180,10 +209,10 @@ class Attempts:
                 translator = Rewritten(translator, asked.writer())
             first = await relay.first_bytes(response, translator)
             if translator.failure is not None and not first:
-                return Failure(translator.failure, next_route=True)
+                return failure_of(translator.failure)
             work.meter.first_byte_at = time.monotonic()
             keep = True
-            return Opened(attempt.route, translator, response, first, pool)
+            return Opened(attempt.route, translator, response, first, pool, work.meter, self._health, began)
         finally:
             if not keep:
                 pool.drop(response)
@@ -194,40 +223,9 @@ def spoken(work: Work, attempt: Attempt) -> tuple[Dialect, Asked]:
     operation, name = work.chat.operation, attempt.route.target.dialect
     dialect = dialects.find(operation, name)
     if dialect is None:
-        raise Unavailable(502, f"The upstream of '{attempt.candidate.entry.name}' does not do this.", "bad_gateway")
+        raise NotSpoken(502, f"The upstream of '{attempt.candidate.entry.name}' does not do this.", "bad_gateway")
     window = attempt.candidate.entry.context_window
     return dialect, work.asked if window == work.asked.context_window else work.asked._replace(context_window=window)
-
-
-async def guarded(ask: Ask[Result], work: Work, attempt: Attempt) -> Result | Failure:
-    """One attempt. A request that was sent and not answered is not repeated: it may have been carried out."""
-    try:
-        return await ask(work, attempt)
-    except NotConnected:
-        error = Unavailable(502, "The upstream cannot be reached.", "bad_gateway")
-        return Failure(error, next_route=True, unused=True)
-    except AddressProblem:
-        error = Unavailable(502, "The upstream's address may not be called.", "bad_gateway")
-        return Failure(error, next_route=True)
-    except TimedOut:
-        return Failure(Unavailable(504, "The upstream did not answer in time.", "timeout"), next_route=False)
-    except ClientProblem:
-        return Failure(Unavailable(502, "The upstream broke off.", "bad_gateway"), next_route=False)
-    except MalformedAnswer:
-        return Failure(Unavailable(502, "The upstream's answer cannot be read.", "bad_gateway"), next_route=True)
-    except GatewayError as error:
-        return Failure(error, next_route=True)
-
-
-def attempts(work: Work) -> Iterator[Attempt]:
-    """The routes of the model that was asked for, in order; those of its fallbacks; and at last the last one again."""
-    last = None
-    for candidate in work.quote.candidates:
-        for route in in_order(candidate.entry.routes):
-            last = Attempt(candidate, route, False)
-            yield last
-    if last is not None:
-        yield last._replace(again=True)
 
 
 async def error_body(reader: Connection) -> bytes:

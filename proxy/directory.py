@@ -43,6 +43,13 @@ class Rates:
     requests: int | None
     tokens: int | None
     concurrency: int | None
+    written: tuple[str, int, int, int] = field(init=False, compare=False)
+    """As the script in Redis reads them; 0 is no limit."""
+
+    def __post_init__(self) -> None:
+        """Write them once, where they are loaded, not for every call."""
+        written = (self.key, self.requests or 0, self.tokens or 0, self.concurrency or 0)
+        object.__setattr__(self, "written", written)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +78,24 @@ class KeyGrant:
 
 
 @dataclass(frozen=True, slots=True)
+class Credential:
+    """An upstream's API key. ``headers`` are all that go with a call, the secret among them; ``id`` 0 has no secret.
+
+    ``mark`` is another one when the secret is: what was held against the old one does not follow the new one.
+    """
+
+    id: int
+    last_four: str
+    headers: tuple[tuple[str, str], ...] = field(repr=False)
+    mark: int = field(default=0, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Target:
-    """An upstream as the gateway calls it. ``headers`` hold its credential; they never leave this process but to it."""
+    """An upstream as the gateway calls it. ``headers`` hold its first credential; they leave this process to it alone.
+
+    ``credentials`` are all it has, at least one: without any, calls go out with ``headers`` as they are.
+    """
 
     id: int
     name: str
@@ -85,6 +108,11 @@ class Target:
     idle_timeout_s: int
     total_timeout_s: int
     drain: bool | None
+    credentials: tuple[Credential, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.credentials:
+            object.__setattr__(self, "credentials", (Credential(0, "", self.headers),))
 
 
 @dataclass(frozen=True, slots=True)

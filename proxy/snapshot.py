@@ -13,9 +13,23 @@ import msgspec
 
 from billing.pricing import PriceList, PriceVersion
 from proxy import rules
-from proxy.directory import CHAT_ONLY, NO_RULES, Catalog, KeyGrant, LimitName, ModelEntry, Rates, Route, Span, Target
+from proxy.directory import (
+    CHAT_ONLY,
+    NO_RULES,
+    Catalog,
+    Credential,
+    KeyGrant,
+    LimitName,
+    ModelEntry,
+    Rates,
+    Route,
+    Span,
+    Target,
+)
 
 Row = Mapping[str, Any]
+Secret = tuple[int, str, str]
+"""Id of a credential, its last characters, and itself."""
 
 PRICE_COLUMNS = (
     "id, effective_from, effective_to, input, cache_read, cache_write_5m, cache_write_1h, input_audio, input_image, "
@@ -25,7 +39,9 @@ PRICE_COLUMNS = (
 
 CATALOG_QUERIES = {
     "upstreams": "SELECT * FROM proxy_upstream WHERE is_active",
-    "credentials": "SELECT upstream_id, name, sealed FROM proxy_credential WHERE is_active ORDER BY upstream_id, id",
+    "credentials": (
+        "SELECT id, upstream_id, name, sealed, last_four FROM proxy_credential WHERE is_active ORDER BY upstream_id, id"
+    ),
     "models": "SELECT * FROM proxy_model WHERE is_active ORDER BY name",
     "aliases": "SELECT name, model_id FROM proxy_modelalias ORDER BY name",
     "routes": "SELECT * FROM proxy_route WHERE is_active ORDER BY model_id, priority, id",
@@ -77,14 +93,12 @@ def build_catalog(
     refused: set[int],
 ) -> Catalog:
     """The catalog; a model none of whose routes works is in it without routes, one without a price without prices."""
-    secrets: dict[int, str] = {}
+    secrets: dict[int, list[Secret]] = defaultdict(list)
     for row in tables["credentials"]:
         secret = unseal(row["upstream_id"], row["name"], bytes(row["sealed"]))
         if secret is not None:
-            secrets.setdefault(row["upstream_id"], secret)
-    targets = {
-        row["id"]: _target(row, secrets.get(row["id"])) for row in tables["upstreams"] if row["id"] not in refused
-    }
+            secrets[row["upstream_id"]].append((row["id"], row["last_four"], secret))
+    targets = {row["id"]: _target(row, secrets[row["id"]]) for row in tables["upstreams"] if row["id"] not in refused}
     own_rules = {row["id"]: _json(row["rules"]) for row in tables["models"]}
     routes: dict[int, list[Route]] = defaultdict(list)
     for row in tables["routes"]:
@@ -116,25 +130,36 @@ def build_catalog(
     return Catalog(MappingProxyType(models), MappingProxyType(names))
 
 
-def _target(row: Row, secret: str | None) -> Target:
-    own_rules = rules.merged(_json(row["rules"]))
+def call_headers(dialect: str, own_rules: Mapping[str, Any], secret: str | None) -> tuple[tuple[str, str], ...]:
+    """What goes with every call to an upstream: its credential in the header that its dialect or rules name."""
     headers = [("content-type", "application/json"), ("accept", "application/json, text/event-stream")]
     headers += [(name.lower(), str(value)) for name, value in own_rules.get("headers", {}).items()]
     if secret is not None:
-        headers.append(credential_header(row["dialect"], own_rules, secret))
+        auth = own_rules.get("auth") or AUTH.get(dialect, "bearer")
+        headers.append(("authorization", f"Bearer {secret}") if auth == "bearer" else (auth, secret))
+    return tuple(headers)
+
+
+def _target(row: Row, secrets: Sequence[Secret]) -> Target:
+    own_rules = rules.merged(_json(row["rules"]))
+    credentials = []
+    for credential_id, last_four, secret in secrets:
+        headers = call_headers(row["dialect"], own_rules, secret)
+        credentials.append(Credential(credential_id, last_four, headers, hash((credential_id, headers))))
     policy = row["disconnect_policy"]
     return Target(
         id=row["id"],
         name=row["name"],
         dialect=row["dialect"],
         base_url=row["base_url"].rstrip("/"),
-        headers=tuple(headers),
+        headers=credentials[0].headers if credentials else call_headers(row["dialect"], own_rules, None),
         rules=own_rules,
         connect_timeout_s=row["connect_timeout_s"],
         first_byte_timeout_s=row["first_byte_timeout_s"],
         idle_timeout_s=row["idle_timeout_s"],
         total_timeout_s=row["total_timeout_s"],
         drain=None if not policy else policy == "drain",
+        credentials=tuple(credentials),
     )
 
 

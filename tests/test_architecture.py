@@ -19,6 +19,8 @@ HOT_MODULES = (
     "proxy.admission",
     "proxy.app",
     "proxy.attempts",
+    "proxy.breakers",
+    "proxy.buckets",
     "proxy.capabilities",
     "proxy.chat",
     "proxy.content_encoding",
@@ -30,6 +32,7 @@ HOT_MODULES = (
     "proxy.exchange",
     "proxy.gateway",
     "proxy.headers",
+    "proxy.health",
     "proxy.http_client",
     "proxy.idempotency",
     "proxy.inquiries",
@@ -48,10 +51,12 @@ HOT_MODULES = (
     "proxy.records",
     "proxy.refresh",
     "proxy.relay",
+    "proxy.routing",
     "proxy.rules",
     "proxy.snapshot",
     "proxy.spool",
     "proxy.sse",
+    "proxy.standing",
     "proxy.surfaces",
     "proxy.thoughts",
     "proxy.upstream",
@@ -63,6 +68,7 @@ PURE_MODULES = (
     "billing.price_conditions",
     "billing.pricing",
     "portal.key_format",
+    "proxy.buckets",
     "proxy.chat",
     "proxy.content_encoding",
     "proxy.demands",
@@ -173,7 +179,7 @@ def test_the_hot_path_loads_no_django(module: str) -> None:
 def test_every_hot_module_is_known() -> None:
     """A new module of the gateway is put into one of the two lists of this file, or is of the control plane."""
     control = {"admin", "apps", "models", "asgi", "addresses", "credentials", "request_id", "shutdown", "crash"}
-    control |= {"upstreams", "upstream_check", "rules_form", "pages", "reference"}
+    control |= {"upstreams", "upstream_check", "rules_form", "pages", "reference", "outbound", "quality", "tasks", "verification"}
     here = {path.stem for path in (ROOT / "proxy").glob("*.py")} - {"__init__"}
     listed = {name.split(".")[1] for name in HOT_MODULES}
     assert here - listed - control == set()

@@ -1,9 +1,8 @@
-"""The small parts of the gateway: ids, spans of limits, the spool, headers, verdicts on upstreams, breaker, order."""
+"""The small parts of the gateway: ids, spans of limits, the spool, headers, verdicts on upstreams."""
 
 from __future__ import annotations
 
 import multiprocessing
-from collections import Counter
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from pathlib import Path
@@ -13,16 +12,15 @@ from uuid import UUID
 import pytest
 
 from billing.pricing import PriceList, PriceVersion
-from proxy import upstream
 from proxy.dialects.shape import FailureMessage
-from proxy.directory import NO_RULES, ModelEntry, Route, Target
+from proxy.directory import NO_RULES, ModelEntry
 from proxy.errors import excerpt, retry_after
 from proxy.headers import duration
 from proxy.journal import Settlement, abandoned, restored
 from proxy.request_id import RequestIds, as_uuid
 from proxy.snapshot import build_spans
 from proxy.spool import Spool
-from proxy.upstream import Breaker, RetryBudget, in_order, judge
+from proxy.upstream import judge
 
 # -- request ids
 
@@ -247,74 +245,6 @@ def test_retry_after_of_an_upstream_is_passed_on() -> None:
     assert dict(failure.error.headers)[b"retry-after"] == b"7"
     for nonsense in (None, "", "soon", "-1", "1.5", "9999999", "Fri, 31 Dec 1999 23:59:59 GMT"):
         assert judge(503, FailureMessage(), nonsense).retry_after_s is None
-
-
-@pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    now = [1000.0]
-    monkeypatch.setattr("proxy.upstream.time.monotonic", lambda: now[0])
-    return now
-
-
-def test_a_breaker_opens_after_failures_in_a_row_and_probes_once(clock: list[float]) -> None:
-    breaker = Breaker()
-    for _ in range(upstream.FAILURES_TO_OPEN - 1):
-        breaker.failed(1)
-        assert breaker.allows(1)
-    breaker.failed(1)
-    assert not breaker.allows(1)
-    assert breaker.allows(2)
-    clock[0] += upstream.REST_S
-    assert [breaker.allows(1) for _ in range(3)] == [True, False, False]
-    breaker.failed(1)
-    clock[0] += upstream.REST_S
-    assert not breaker.allows(1)  # twice as long
-    clock[0] += upstream.REST_S
-    assert breaker.allows(1)
-    breaker.succeeded(1)
-    assert all(breaker.allows(1) for _ in range(3))
-
-
-def test_a_breaker_counts_failures_in_a_row_alone(clock: list[float]) -> None:
-    breaker = Breaker()
-    for _ in range(3 * upstream.FAILURES_TO_OPEN):
-        breaker.failed(1)
-        breaker.succeeded(1)
-    assert breaker.allows(1)
-
-
-def test_a_route_rests_as_long_as_its_upstream_asked(clock: list[float]) -> None:
-    breaker = Breaker()
-    breaker.failed(1, retry_after_s=7)
-    assert not breaker.allows(1)
-    assert breaker.wait_ms((route(1),)) == 7_000
-    clock[0] += 7
-    assert breaker.allows(1)
-    breaker.failed(2, retry_after_s=10**6)
-    clock[0] += upstream.MOST_REST_S
-    assert breaker.allows(2)
-
-
-def test_retries_are_a_tenth_of_calls() -> None:
-    budget = RetryBudget()
-    assert sum(budget.spend() for _ in range(100)) == upstream.MOST_RETRIES_SAVED
-    for _ in range(100):
-        budget.earn()
-    assert 9 <= sum(budget.spend() for _ in range(100)) <= 10
-
-
-def route(number: int, priority: int = 1, weight: int = 1) -> Route:
-    target = Target(1, "u", "openai", "http://u", (), NO_RULES, 1, 1, 1, 1, None)
-    return Route(number, target, "m", priority, weight)
-
-
-def test_routes_go_by_priority_and_share_by_weight() -> None:
-    routes = (route(1, 2), route(2, 1, 9), route(3, 1, 1), route(4, 3))
-    orders = [[each.id for each in in_order(routes)] for _ in range(2_000)]
-    assert all(sorted(order) == [1, 2, 3, 4] and order[2:] == [1, 4] for order in orders)
-    first = Counter(order[0] for order in orders)
-    assert 0.85 < first[2] / 2_000 < 0.95
-    assert list(in_order(())) == []
 
 
 def test_the_counter_of_ids_starts_anywhere() -> None:
