@@ -44,6 +44,7 @@ HOT_MODULES = (
     "proxy.operation_parameters",
     "proxy.parameter_table",
     "proxy.parameters",
+    "proxy.patience",
     "proxy.postgres",
     "proxy.rates",
     "proxy.receipts",
@@ -74,6 +75,7 @@ PURE_MODULES = (
     "proxy.demands",
     "proxy.dialects",
     "proxy.directory",
+    "proxy.error_table",
     "proxy.errors",
     "proxy.json_bounds",
     "proxy.operation_parameters",
@@ -179,7 +181,8 @@ def test_the_hot_path_loads_no_django(module: str) -> None:
 def test_every_hot_module_is_known() -> None:
     """A new module of the gateway is put into one of the two lists of this file, or is of the control plane."""
     control = {"admin", "apps", "models", "asgi", "addresses", "credentials", "request_id", "shutdown", "crash"}
-    control |= {"upstreams", "upstream_check", "rules_form", "pages", "reference", "outbound", "quality", "tasks", "verification"}
+    control |= {"upstreams", "upstream_check", "rules_form", "pages", "reference", "error_table"}
+    control |= {"outbound", "probing", "quality", "tasks", "verification"}
     here = {path.stem for path in (ROOT / "proxy").glob("*.py")} - {"__init__"}
     listed = {name.split(".")[1] for name in HOT_MODULES}
     assert here - listed - control == set()

@@ -67,9 +67,13 @@ def count_body(tokens: int) -> bytes:
     return b'{"input_tokens":%d}' % tokens
 
 
+def anthropic_type(status: int) -> str:
+    """Anthropic's word for an error of this status."""
+    return ERROR_TYPES.get(status, "api_error" if status >= 500 else "invalid_request_error")
+
+
 def _error(error: GatewayError) -> dict[str, Any]:
-    usual = "api_error" if error.status >= 500 else "invalid_request_error"
-    said: dict[str, Any] = {"type": ERROR_TYPES.get(error.status, usual), "message": error.message}
+    said: dict[str, Any] = {"type": anthropic_type(error.status), "message": error.message}
     more = {"code": error.code, "param": error.param, "limit": error.limit}
     said.update((name, value) for name, value in more.items() if value is not None)
     return {"type": "error", "error": said}
