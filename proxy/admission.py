@@ -66,8 +66,11 @@ class Quote(NamedTuple):
 
     def longest_s(self) -> int:
         """How long the slowest route may take in all, in seconds."""
-        routes = (route for one in self.candidates for route in one.entry.routes)
-        return max((route.target.total_timeout_s for route in routes), default=1)
+        longest = 1
+        for one in self.candidates:
+            for route in one.entry.routes:
+                longest = max(longest, route.target.total_timeout_s)
+        return longest
 
     @property
     def entry(self) -> ModelEntry:

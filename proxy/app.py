@@ -8,11 +8,12 @@ from typing import Any
 from urllib.parse import unquote
 
 from proxy.errors import BadRequest, GatewayError, Internal, MethodNotAllowed, NotFound, excerpt
-from proxy.exchange import BODY_S, Exchange, HungUp, Receive, Send
+from proxy.exchange import Exchange, HungUp, Receive, Send
 from proxy.gateway import Gateway
 from proxy.headers import JSON
 from proxy.inquiries import Inquiries
 from proxy.live import ClientGone
+from proxy.patience import BODY_S, Patience
 from proxy.surfaces import ENVELOPES, MESSAGES, PLAIN, SURFACES
 from proxy.surfaces.envelope import Envelope, wrapped
 from proxy.surfaces.shape import Surface
@@ -44,7 +45,7 @@ class App:
         self._gateway = gateway
         self._inquiries = inquiries
         self._most_body = most_body
-        self._body_s = body_s
+        self._patience = Patience(body_s)
 
     def takes(self, path: str) -> bool:
         """Whether a path is the gateway's."""
@@ -53,7 +54,9 @@ class App:
     async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
         """Serve one request."""
         request_id = self._gateway.new_id()
-        exchange = Exchange(scope, receive, send, request_id=request_id, most_body=self._most_body, body_s=self._body_s)
+        exchange = Exchange(
+            scope, receive, send, request_id=request_id, most_body=self._most_body, patience=self._patience
+        )
         path, enveloped = normal(scope["path"])
         surface = (ENVELOPES if enveloped else SURFACES).get(path)
         shown = surface or (ENVELOPE if enveloped else MESSAGES if path.startswith("/messages/") else PLAIN)

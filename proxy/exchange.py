@@ -11,12 +11,12 @@ from proxy import content_encoding
 from proxy.content_encoding import BrokenEncoding, TooMuch, UnknownEncoding
 from proxy.errors import BadRequest, GatewayError, RequestTimeout, TooLarge, UnsupportedEncoding
 from proxy.json_bounds import MOST_VALUES, too_many_values
+from proxy.patience import Patience
 
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 Headers = tuple[tuple[bytes, bytes], ...]
 
-BODY_S = 60.0
 SILENCE_S, DRAIN_S = 1.0, 30.0
 LARGE = 256 * 1024
 """Bodies above this are looked through before they are parsed, in a thread: below it nothing can hold the loop."""
@@ -40,7 +40,7 @@ class Exchange:
     """One request and its answer. ``headers`` are the client's, by lower-case name; of a name sent twice, the last."""
 
     __slots__ = (
-        "_body_s", "_extra", "_most_body", "_sent", "_unread", "headers", "query", "receive", "recorded",
+        "_extra", "_most_body", "_patience", "_sent", "_unread", "headers", "late", "query", "receive", "recorded",
         "request_id", "send", "started",
     )  # fmt: skip
 
@@ -52,7 +52,7 @@ class Exchange:
         *,
         request_id: str,
         most_body: int,
-        body_s: float = BODY_S,
+        patience: Patience,
     ) -> None:
         self._sent = scope["headers"]
         self.query: bytes = scope["query_string"]
@@ -60,9 +60,9 @@ class Exchange:
         self.receive = receive
         self.send = send
         self.request_id = request_id
-        self.started = self.recorded = False
+        self.started = self.recorded = self.late = False
         self._most_body = most_body
-        self._body_s = body_s
+        self._patience = patience
         self._unread = self.headers.get(b"content-length", b"0") != b"0" or b"transfer-encoding" in self.headers
         shown = b"req_" + request_id.encode()
         self._extra: Headers = ((b"x-request-id", shown), (b"request-id", shown))  # OpenAI's name and Anthropic's
@@ -101,27 +101,19 @@ class Exchange:
         return await asyncio.to_thread(self._opened, body, encoding)
 
     async def _in_time(self) -> bytes:
-        """The body, if it comes in time. A bare timer costs every call a sixth of what asyncio.timeout does."""
-        task = asyncio.current_task()
-        late = False
-
-        def give_up() -> None:
-            nonlocal late
-            late = True
-            if task is not None:
-                task.cancel()
-
-        timer = asyncio.get_running_loop().call_later(self._body_s, give_up)
+        """The body, if it comes in time."""
+        self._patience.begin(self)
         try:
             return await self._read()
         except asyncio.CancelledError:
-            if not late or task is None:
+            task = asyncio.current_task()
+            if not self.late or task is None:
                 raise
             task.uncancel()
             self._unread = False
             raise RequestTimeout("The body took too long to arrive.", "request_timeout") from None
         finally:
-            timer.cancel()
+            self._patience.end(self)
 
     async def _read(self) -> bytes:
         """The body as it was sent."""

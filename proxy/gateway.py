@@ -140,10 +140,7 @@ class Gateway:
         wanted = quote(chat, grant, self.directory, wants)
         meter = UsageMeter(exchange.request_id, grant, wanted.candidates[0].price, self._journal, self._limiter)
         asked = self._asked(exchange, surface, chat, wanted)
-        longest = max(
-            (route.target.total_timeout_s for one in wanted.candidates for route in one.entry.routes), default=1
-        )
-        seconds = min(longest, wants.patience)
+        seconds = min(wanted.longest_s(), wants.patience)
         meter.deadline = meter.started + seconds
         meter.service_tier = chat.service_tier
         if wants.run_budget is not None or wants.run_id:
@@ -194,9 +191,11 @@ class Gateway:
                 output_bytes=answer.text_size,
             )
         )
-        self._remember(call, answer.thoughts)
-        body = call.surface.answer(call.chat, answer, meter.usage, self._extras(call, answer.finish_reason, cost))
-        await call.exchange.respond(200, headers.of_answer(call.taken, meter), body)
+        if answer.thoughts:
+            self._memory.thoughts.remember(call.grant.tenant_id, answer.thoughts)
+        shown = money.usd(cost, least_digits=0).encode()
+        body = call.surface.answer(call.chat, answer, meter.usage, self._extras(call, answer.finish_reason, shown))
+        await call.exchange.respond(200, headers.of_answer(call.taken, meter, shown), body)
 
     async def _stream(self, call: Call) -> None:
         """A stream: bytes as they come, then settlement, and only then the end marker."""
@@ -218,16 +217,13 @@ class Gateway:
                 cost = self._settle_stream(call.chat, translator, meter)
                 if watcher is not None:
                     watcher.cancel()
-            self._remember(call, translator.thoughts)
-            await self._end_stream(call, live, translator, cost)
+            if translator.thoughts:
+                self._memory.thoughts.remember(call.grant.tenant_id, translator.thoughts)
+            await self._end_stream(call, live, translator, money.usd(cost, least_digits=0).encode())
         finally:
             await opened.close()
 
-    def _remember(self, call: Call, thoughts: dict[str, list[dict[str, Any]]]) -> None:
-        if thoughts:
-            self._memory.thoughts.remember(call.grant.tenant_id, thoughts)
-
-    def _extras(self, call: Call, finish_reason: str, cost: int) -> dict[str, Any]:
+    def _extras(self, call: Call, finish_reason: str, cost: bytes) -> dict[str, Any]:
         """What answers say beside the provider's words: their cost, and which demand of the caller's cut them short."""
         extras: dict[str, Any] = {}
         if self._options.show_cost:
@@ -281,7 +277,7 @@ class Gateway:
             )
         )
 
-    async def _end_stream(self, call: Call, live: LiveStream, translator: AnswerStream, cost: int) -> None:
+    async def _end_stream(self, call: Call, live: LiveStream, translator: AnswerStream, cost: bytes) -> None:
         """The tail, or the error that broke it."""
         if live.client_gone_at and not live.tell_on:
             return
@@ -297,6 +293,6 @@ def tier_to_bill(chat: ChatRequest, served: str) -> str:
     return chat.service_tier if served in ("", chat.service_tier) else ""
 
 
-def cost_json(pico: int) -> bytes:
+def cost_json(usd: bytes) -> bytes:
     """``{"amount": 0.000061, "currency": "USD"}``: an exact decimal, written as a JSON number without a float."""
-    return b'{"amount":%s,"currency":"USD"}' % money.usd(pico, least_digits=0).encode()
+    return b'{"amount":%s,"currency":"USD"}' % usd

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from functools import lru_cache
 
-from billing import money
 from proxy.metering import UsageMeter
 from proxy.rates import Exceeded, Taken
 
@@ -20,9 +19,8 @@ STREAM: Headers = (
 )
 
 
-def of_answer(taken: Taken, meter: UsageMeter) -> Headers:
-    """A whole answer's, with what it cost."""
-    cost = money.usd(meter.cost or 0, least_digits=0).encode()
+def of_answer(taken: Taken, meter: UsageMeter, cost: bytes) -> Headers:
+    """A whole answer's, with what it cost in USD."""
     return (JSON, (b"x-tollgate-cost", cost), *of_call(taken, meter))
 
 

@@ -310,5 +310,5 @@ class LocalShare:
 
 
 def scopes(rates: Sequence[Rates]) -> list[tuple[str, int, int, int]]:
-    """Rates as the script reads them; 0 is no limit."""
-    return [(rate.key, rate.requests or 0, rate.tokens or 0, rate.concurrency or 0) for rate in rates]
+    """Rates as the script reads them."""
+    return [rate.written for rate in rates]

@@ -21,7 +21,8 @@ class RequestIds:
     def next(self) -> str:
         """24 hex digits: the request's name everywhere."""
         self._count = count = (self._count + 1) & 0x3FFFFFFFFFF
-        return f"{time.time_ns() // 1_000_000:012x}7{count >> 30:03x}{0x80000000 | (count & 0x3FFFFFFF):08x}"
+        moment = time.time_ns() // 1_000_000
+        return f"{moment << 48 | 0x7000_8000_0000 | count >> 30 << 32 | count & 0x3FFFFFFF:024x}"
 
 
 def as_uuid(request_id: str) -> str:

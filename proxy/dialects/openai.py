@@ -54,7 +54,10 @@ class OpenAI:
 
 def without_details(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Messages without the signed reasoning of other providers, which OpenAI's own API refuses."""
-    if not any("reasoning_details" in message for message in messages):
+    for message in messages:
+        if "reasoning_details" in message:
+            break
+    else:
         return messages
     return [{name: part for name, part in message.items() if name != "reasoning_details"} for message in messages]
 

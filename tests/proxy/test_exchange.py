@@ -16,6 +16,7 @@ from proxy import live
 from proxy.errors import BadRequest, RequestTimeout, TooLarge
 from proxy.exchange import Exchange, HungUp
 from proxy.live import LiveStream, LiveStreams
+from proxy.patience import Patience
 from proxy.sse import KEEPALIVE
 
 if sys.version_info >= (3, 14):
@@ -41,7 +42,7 @@ def exchange_of(*messages: dict[str, Any], most_body: int = 100, encoding: bytes
         return left.pop(0) if left else await never()
 
     scope = {"headers": headers, "query_string": b""}
-    return Exchange(scope, receive, nowhere, request_id="0" * 24, most_body=most_body, body_s=0.05)
+    return Exchange(scope, receive, nowhere, request_id="0" * 24, most_body=most_body, patience=Patience(0.05))
 
 
 def part(body: bytes, *, more: bool = False) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from proxy.dialects.openai import OpenAI
 from proxy.dialects.openai_stream import OpenAIStream
 from proxy.dialects.shape import Asked, MalformedAnswer
 from proxy.errors import GatewayError
+from proxy.sse import MOST_PENDING
 
 OURS = "chatcmpl-" + "0" * 24
 ASKED = Asked(OURS, "ours/model@2026", include_usage=False, context_window=1_000_000)
@@ -259,7 +260,7 @@ def test_it_takes_a_megabyte_in_one_line() -> None:
 def test_it_gives_up_on_an_event_without_end() -> None:
     stream = OpenAIStream(ASKED)
     stream.feed(event(ROLE))
-    for _ in range(20):
+    for _ in range(MOST_PENDING // 2**20 + 2):
         stream.feed(b"data: " + b"x" * 2**20)
     assert stream.failure is not None
     assert stream.failure.status == 502
