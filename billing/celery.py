@@ -1,4 +1,4 @@
-"""The Celery app of the jobs in billing/tasks.py, and when they run. Workers act as the database's operator."""
+"""The Celery app of both rooms' jobs (tasks.py), and when they run. Workers act as the database's operator."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from celery.schedules import crontab
 from celery.signals import worker_ready
 from django.conf import settings
 
-app = Celery("billing", include=["billing.tasks"])
+app = Celery("billing", include=["billing.tasks", "proxy.tasks"])  # by name: billing knows no room above it
 app.conf.update(
     broker_url=settings.REDIS_URL or "redis://127.0.0.1:6379/0",
     broker_connection_retry_on_startup=True,
@@ -35,6 +35,8 @@ app.conf.beat_schedule = {
     "forget": {"task": "billing.forget", "schedule": 600, "options": {"expires": 600}},
     "close": {"task": "billing.close_periods", "schedule": crontab(minute="20"), "options": {"expires": 3600}},
     "check": {"task": "billing.check_books", "schedule": crontab(hour="3", minute="40"), "options": {"expires": 3600}},
+    "probe": {"task": "proxy.probe_due_routes", "schedule": 300, "options": {"expires": 300}},
+    "tidy": {"task": "proxy.forget_health", "schedule": crontab(hour="4", minute="10"), "options": {"expires": 3600}},
 }
 
 

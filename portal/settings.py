@@ -24,6 +24,7 @@ GATEWAY_PROCESSES = environment.integer("TOLLGATE_WORKERS", 1, least=1, most=256
 MOST_BODY_BYTES = environment.integer("TOLLGATE_MAX_BODY_MB", 50, least=1, most=1024) * 1024 * 1024
 BODY_SECONDS = environment.integer("TOLLGATE_BODY_S", 60, least=1, most=3600)
 ANSWER_ID_PREFIX = environment.variable("TOLLGATE_ID_PREFIX", "chatcmpl-")
+PROBE_HOURS = environment.integer("TOLLGATE_PROBE_HOURS", 6, least=0, most=168)
 SHOW_COST = environment.flag("TOLLGATE_SHOW_COST", default=True)
 SELLER = {
     "name": environment.variable("TOLLGATE_SELLER_NAME", "Tollgate"),

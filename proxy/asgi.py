@@ -26,6 +26,7 @@ from proxy.attempts import Attempts
 from proxy.directory import Directory
 from proxy.exchange import Receive, Send
 from proxy.gateway import Gateway, Memory, Options
+from proxy.health import Health
 from proxy.idempotency import Idempotency
 from proxy.inquiries import Inquiries
 from proxy.journal import Journal
@@ -86,6 +87,7 @@ class Application:
         self._streams = LiveStreams()
         self._clients = Clients(check_peer=check_peer)
         self._journal = Journal(settings.DATABASE_URL, environment.home() / "spool", delivered=self._streams.delivered)
+        self._health = Health(settings.DATABASE_URL)
         self._limiter = Limiter(
             redis(),
             processes=settings.GATEWAY_PROCESSES,
@@ -105,13 +107,14 @@ class Application:
             directory=self._directory,
             limiter=self._limiter,
             journal=self._journal,
-            attempts=Attempts(self._clients, self._journal),
+            attempts=Attempts(self._clients, self._journal, self._health),
             streams=self._streams,
             memory=self._memory,
             options=Options(settings.ANSWER_ID_PREFIX, settings.SHOW_COST, settings.KEY_PEPPER.encode()),
         )
         await asyncio.to_thread(ensure_windows)
         await self._journal.start()
+        self._health.start()
         self._limiter.start()
         self._streams.start()
         self._refresher.start()
@@ -131,6 +134,7 @@ class Application:
         await self._refresher.stop()
         await self._streams.stop()
         await self._journal.stop(within_s=SETTLE_S)
+        await self._health.stop()
         await self._limiter.stop()
         await self._reader.close()
         await self._memory.idempotency.close()

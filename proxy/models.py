@@ -156,3 +156,101 @@ class PriceProposal(models.Model):
 
     def __str__(self) -> str:
         return f"{self.name} ({self.status})"
+
+
+class RouteHealth(models.Model):
+    """How a route did in five minutes of real traffic: attempts by how they ended, and histograms of proxy/buckets.py.
+
+    ``model`` keeps its public name when the route is gone. Gateways add to a row through note_route_health alone.
+    """
+
+    route = models.ForeignKey(Route, on_delete=models.SET_NULL, null=True, related_name="health")
+    model = models.CharField(max_length=200)
+    starts_at = models.DateTimeField()
+    successes = models.BigIntegerField(default=0)
+    refused = models.BigIntegerField(default=0)
+    timeouts = models.BigIntegerField(default=0)
+    server_errors = models.BigIntegerField(default=0)
+    overloaded = models.BigIntegerField(default=0)
+    auth = models.BigIntegerField(default=0)
+    unreachable = models.BigIntegerField(default=0)
+    broken = models.BigIntegerField(default=0)
+    output_tokens = models.BigIntegerField(default=0)
+    output_ms = models.BigIntegerField(default=0)
+    first_token = ArrayField(models.BigIntegerField())
+    whole = ArrayField(models.BigIntegerField())
+
+    class Meta:
+        verbose_name = "route's health"
+        verbose_name_plural = "health of routes"
+        constraints = (models.UniqueConstraint("route", "starts_at", name="route_health_once"),)
+        indexes = (
+            models.Index("model", "starts_at", name="route_health_by_model"),
+            models.Index("starts_at", name="route_health_by_time"),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.model} at {self.starts_at:%Y-%m-%d %H:%M}"
+
+
+class RouteProbe(models.Model):
+    """What a route answered to the fixed prompts; tokens and milliseconds are one per prompt. See verification.py.
+
+    ``trouble`` says in plain words why it failed; a count of 0 is one the upstream did not tell.
+    """
+
+    route = models.ForeignKey(Route, on_delete=models.CASCADE, related_name="probes")
+    made_at = models.DateTimeField(default=now)
+    trouble = models.CharField(max_length=300, blank=True)
+    reported_model = models.CharField(max_length=200, blank=True)
+    fingerprint = models.CharField(max_length=100, blank=True)
+    prompt_tokens = ArrayField(models.PositiveIntegerField(), default=list)
+    completion_tokens = ArrayField(models.PositiveIntegerField(), default=list)
+    latency_ms = ArrayField(models.PositiveIntegerField(), default=list)
+
+    class Meta:
+        indexes = (models.Index(fields=("route", "-made_at"), name="probe_by_route"),)
+
+    def __str__(self) -> str:
+        return f"{self.route} at {self.made_at:%Y-%m-%d %H:%M}"
+
+
+class Finding(models.Model):
+    """Something an operator should look at. While it is open, the same ``kind`` at the same ``place`` is no other."""
+
+    class Kind(models.TextChoices):
+        CREDENTIAL = "credential", "credential refused"
+        MODEL = "model", "reported model changed"
+        TOKENS = "tokens", "token counts changed"
+        LATENCY = "latency", "much slower than it was"
+        FAILING = "failing", "probes fail"
+
+    class State(models.TextChoices):
+        OPEN = "open", "open"
+        ACKNOWLEDGED = "acknowledged", "acknowledged"
+
+    kind = models.CharField(max_length=12, choices=Kind.choices)
+    place = models.CharField(max_length=40)
+    upstream = models.ForeignKey(Upstream, on_delete=models.CASCADE, null=True, related_name="findings")
+    route = models.ForeignKey(Route, on_delete=models.CASCADE, null=True, related_name="findings")
+    subject = models.CharField(max_length=500)
+    before = models.CharField(max_length=300, blank=True)
+    after = models.CharField(max_length=300, blank=True)
+    state = models.CharField(max_length=12, choices=State.choices, default=State.OPEN)
+    times = models.PositiveIntegerField(default=1)
+    found_at = models.DateTimeField(default=now)
+    seen_at = models.DateTimeField(default=now)
+    acknowledged_at = models.DateTimeField(null=True)
+    acknowledged_by = models.ForeignKey("portal.User", on_delete=models.SET_NULL, null=True, related_name="+")
+
+    class Meta:
+        constraints = (
+            models.UniqueConstraint(fields=("kind", "place"), condition=Q(state="open"), name="finding_open_once"),
+        )
+
+    if TYPE_CHECKING:
+        id: int
+        route_id: int | None
+
+    def __str__(self) -> str:
+        return self.subject

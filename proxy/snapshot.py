@@ -135,8 +135,7 @@ def call_headers(dialect: str, own_rules: Mapping[str, Any], secret: str | None)
     headers = [("content-type", "application/json"), ("accept", "application/json, text/event-stream")]
     headers += [(name.lower(), str(value)) for name, value in own_rules.get("headers", {}).items()]
     if secret is not None:
-        auth = own_rules.get("auth") or AUTH.get(dialect, "bearer")
-        headers.append(("authorization", f"Bearer {secret}") if auth == "bearer" else (auth, secret))
+        headers.append(credential_header(dialect, own_rules, secret))
     return tuple(headers)
 
 

@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import json
-import time
 from dataclasses import dataclass
 
 import httpx
 
-from proxy import rules, upstreams
+from proxy import outbound, rules, upstreams
 from proxy.addresses import AddressProblem
 from proxy.credentials import CredentialProblem
 from proxy.dialects import gemini
+from proxy.dialects.anthropic import VERSION
 from proxy.models import Upstream
-from proxy.snapshot import credential_header
+from proxy.outbound import Request
+from proxy.snapshot import call_headers
 
 TIMEOUT = httpx.Timeout(10.0, connect=5.0)
-MOST_BYTES = 2_000_000
+MOST_SECONDS = 15.0
 LISTS = {"anthropic": "/v1/models", "gemini": "/v1beta/models"}
 """Where the models are listed, below the base URL; ``/models`` in OpenAI's dialect."""
-HEADERS = {"anthropic": {"anthropic-version": "2023-06-01"}}
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,31 +36,19 @@ def check(upstream: Upstream) -> Answer:
     Never follows a redirect, never shows the upstream's own words: they may hold anything.
     """
     try:
-        upstreams.check_address(upstream.base_url)
         secret = upstreams.secret_of(upstream)
+        headers = call_headers(upstream.dialect, rules.merged(upstream.rules), secret)
+        request = Request(
+            upstream.base_url,
+            LISTS.get(upstream.dialect, "/models"),
+            (*headers, VERSION) if upstream.dialect == "anthropic" else headers,
+        )
+        reply = outbound.send(request, timeout=TIMEOUT, within_s=MOST_SECONDS)
     except (AddressProblem, CredentialProblem) as problem:
         return Answer(False, str(problem))
-    headers = _headers(upstream, secret)
-    address = upstream.base_url.rstrip("/") + LISTS.get(upstream.dialect, "/models")
-    began = time.monotonic()
-    try:
-        with (
-            httpx.Client(timeout=TIMEOUT, trust_env=False, follow_redirects=False) as client,
-            client.stream("GET", address, headers=headers) as response,
-        ):
-            body = _bounded(response)
-            status = response.status_code
     except httpx.HTTPError as error:
-        return Answer(False, _trouble(error))
-    elapsed = round((time.monotonic() - began) * 1000)
-    return _read(status, body, elapsed, has_secret=secret is not None)
-
-
-def _headers(upstream: Upstream, secret: str | None) -> dict[str, str]:
-    """What calls of this upstream carry, its credential among them."""
-    own_rules = rules.merged(upstream.rules)
-    headers = {"accept": "application/json", **HEADERS.get(upstream.dialect, {}), **own_rules.get("headers", {})}
-    return headers if secret is None else headers | dict([credential_header(upstream.dialect, own_rules, secret)])
+        return Answer(False, trouble(error))
+    return _read(reply.status, reply.body, round(reply.seconds * 1000), has_secret=secret is not None)
 
 
 def _read(status: int, body: bytes, elapsed: int, *, has_secret: bool) -> Answer:
@@ -81,7 +69,8 @@ def _read(status: int, body: bytes, elapsed: int, *, has_secret: bool) -> Answer
     return Answer(False, f"It was reached, but answered with {status}.")
 
 
-def _trouble(error: httpx.HTTPError) -> str:
+def trouble(error: httpx.HTTPError) -> str:
+    """Why nothing came back."""
     if isinstance(error, httpx.ConnectTimeout):
         return "It could not be reached within 5 s."
     if isinstance(error, httpx.TimeoutException):
@@ -90,15 +79,6 @@ def _trouble(error: httpx.HTTPError) -> str:
         words = "its certificate is not trusted" if "CERTIFICATE" in str(error).upper() else "nothing listens there"
         return f"It could not be reached: {words}."
     return f"The connection broke ({type(error).__name__})."
-
-
-def _bounded(response: httpx.Response) -> bytes:
-    body = b""
-    for part in response.iter_bytes():
-        body += part
-        if len(body) > MOST_BYTES:
-            break
-    return body
 
 
 def _models(body: bytes) -> int | None:

@@ -1,0 +1,37 @@
+"""The jobs of routing: probing the routes that are due, and forgetting old counts. Either may run twice, or late."""
+
+from __future__ import annotations
+
+import logging
+from datetime import timedelta
+from typing import Any
+
+from django.conf import settings
+from django.utils.timezone import now as current_time
+
+from billing.celery import app
+from proxy import verification
+from proxy.models import RouteHealth
+
+logger = logging.getLogger(__name__)
+
+
+@app.task(name="proxy.probe_due_routes")
+def probe_due_routes(**_unknown: Any) -> None:
+    """Probe the few routes that waited longest, so that other jobs never wait long behind them."""
+    if not settings.PROBE_HOURS:
+        return
+    now = current_time()
+    for probe in verification.probe_all(
+        verification.due(now=now, every=timedelta(hours=settings.PROBE_HOURS)), now=now
+    ):
+        if probe.trouble:
+            logger.warning("the probe of %s failed: %s", probe.route, probe.trouble)
+
+
+@app.task(name="proxy.forget_health")
+def forget_health(**_unknown: Any) -> None:
+    """Delete counts and probes older than 90 days."""
+    now = current_time()
+    RouteHealth.objects.filter(starts_at__lt=now - verification.KEPT).delete()
+    verification.forget(now=now)
