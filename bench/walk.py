@@ -20,6 +20,7 @@ from typing import Any
 import msgspec
 import uvloop
 
+from bench import foreign
 from bench.wire import PROMPT
 from billing.pricing import PriceList, PriceVersion
 from portal import key_format
@@ -34,6 +35,7 @@ from proxy.sandbox.behaviour import Behaviour
 
 AT_ONCE, CALLS, RUNS = 64, 20, 40
 PEPPER = b"p" * 32
+DIALECTS = ("openai", "anthropic", "gemini")
 FIXED, BURST = "sandbox/fixed-0x20", "sandbox/paced-100x0"
 
 
@@ -93,20 +95,22 @@ class Postgres:
 
 
 def main(arguments: list[str]) -> int:
-    """Print the least and the median for whole answers and for streams of 100 chunks."""
+    """Print the least and the median for whole answers and for streams of 100 chunks, by the upstream's dialect."""
     sys.stdout.write(f"Python {sys.version.split()[0]} {sys.executable}\n")
     only = arguments[0] if arguments else ""
-    for name, model, stream, calls in (("call", FIXED, False, CALLS), ("stream", BURST, True, 2)):
-        if only in ("", name):
-            times = uvloop.run(_runs(model, stream, calls))
-            sys.stdout.write(f"{name:<8}{times[0]:8.1f} µs least, {times[len(times) // 2]:.1f} median\n")
+    for dialect in DIALECTS:
+        for kind, model, stream, calls in (("call", FIXED, False, CALLS), ("stream", BURST, True, 2)):
+            name = kind if dialect == "openai" else f"{dialect} {kind}"
+            if only in ("", name):
+                times = uvloop.run(_runs(model, stream, calls, dialect))
+                sys.stdout.write(f"{name:<18}{times[0]:8.1f} µs least, {times[len(times) // 2]:.1f} median\n")
     return 0
 
 
-async def _runs(model: str, stream: bool, calls: int) -> list[float]:
+async def _runs(model: str, stream: bool, calls: int, dialect: str = "openai") -> list[float]:
     """CPU µs per call of each run, sorted."""
     with tempfile.TemporaryDirectory() as folder:
-        app, pen, limiter, key = _gateway(Path(folder))
+        app, pen, limiter, key = _gateway(Path(folder), dialect)
         scope, message = _request(key, model, stream)
         limiter.start()
         await pen.start()
@@ -156,17 +160,17 @@ def _request(key: str, model: str, stream: bool) -> tuple[dict[str, Any], dict[s
     return scope, {"type": "http.request", "body": body, "more_body": False}
 
 
-def _gateway(folder: Path) -> tuple[App, journal.Journal, rates.Limiter, str]:
+def _gateway(folder: Path, dialect: str) -> tuple[App, journal.Journal, rates.Limiter, str]:
     journal.Connection = Postgres  # type: ignore[assignment, attr-defined]
     streams = LiveStreams()
     pen = journal.Journal("", folder, delivered=streams.delivered)
     limiter = rates.Limiter(Redis(), processes=1)  # type: ignore[arg-type]
     text = key_format.generate().text
     gateway = Gateway(
-        directory=_directory(text.encode()),
+        directory=_directory(text.encode(), dialect),
         limiter=limiter,
         journal=pen,
-        attempts=Attempts(_upstream(), pen),  # type: ignore[arg-type]
+        attempts=Attempts(_upstream(dialect), pen),  # type: ignore[arg-type]
         streams=streams,
         memory=Memory(None, None),  # type: ignore[arg-type]
         options=Options(pepper=PEPPER),
@@ -174,20 +178,20 @@ def _gateway(folder: Path) -> tuple[App, journal.Journal, rates.Limiter, str]:
     return App(gateway, None, most_body=50_000_000), pen, limiter, text  # type: ignore[arg-type]
 
 
-def _upstream() -> Upstream:
+def _upstream(dialect: str) -> Upstream:
     call = Call(model=FIXED, messages=[{"role": "user", "content": "x " * 40}])
     encode = msgspec.json.encode
     envelope = Envelope("chatcmpl-000000000000000000000000", FIXED, 1735689600)
     whole = encode(envelope.whole(plan(call, Behaviour("fixed", 0, 20))))
     frames = envelope.frames(plan(call, Behaviour("paced", 100, 0)), with_usage=True)
     chunks = [b"data: " + encode(frame) + b"\n\n" for frame, _ in frames]
-    return Upstream(whole, [*chunks, b"data: [DONE]\n\n"])
+    return Upstream(*foreign.answers(whole, [*chunks, b"data: [DONE]\n\n"])[dialect])
 
 
-def _directory(key: bytes) -> Directory:
+def _directory(key: bytes, dialect: str) -> Directory:
     now = datetime.now(UTC)
     headers = (("authorization", "Bearer x"),)
-    target = Target(1, "sandbox", "openai", "http://127.0.0.1:9/v1", headers, NO_RULES, 5, 60, 60, 600, None)
+    target = Target(1, "sandbox", dialect, "http://127.0.0.1:9/v1", headers, NO_RULES, 5, 60, 60, 600, None)
     version = PriceVersion(1, now - timedelta(days=1), None, 150_000, 0, 0, 0, 0, 0, 600_000, 0, 0, 0)
     prices: dict[int | None, PriceList] = {None: PriceList((version,))}
     entries = {
