@@ -43,7 +43,11 @@ class Trail:
 
 
 class Standing:
-    """What one process knows of them all."""
+    """What one process knows of them all.
+
+    Where an upstream has several credentials, one that it refuses for sure rests for all routes, and one that it
+    refuses or holds back at a route rests there. The only credential is not told from its route.
+    """
 
     def __init__(self, health: Health) -> None:
         self._health = health
@@ -54,7 +58,7 @@ class Standing:
         self._turn = 0
 
     def obvious(self, candidate: Candidate) -> Attempt | None:
-        """The only attempt there can be: a model's one route, with its one credential, neither of them in trouble."""
+        """The only attempt there can be: a model's one route, which does not fail, with its one credential."""
         routes = candidate.entry.routes
         if len(routes) != 1:
             return None
@@ -62,10 +66,7 @@ class Standing:
         credentials = route.target.credentials
         if len(credentials) != 1 or route.id in self._routes.states:
             return None
-        credential = credentials[0]
-        if credential.mark in self._credentials.states:
-            return None
-        return Attempt(candidate, route, credential)
+        return Attempt(candidate, route, credentials[0])
 
     def attempts(self, sought: Sought, trail: Trail) -> Iterator[Attempt]:
         """What may be tried now, each found when the one before has failed; at last the last one once more.
@@ -95,7 +96,7 @@ class Standing:
             credential = credentials[(self._turn + place) % len(credentials)]
             if not self._routes.allows(route.id):
                 return
-            if not self._credentials.allows(credential.mark):
+            if len(credentials) > 1 and not self._allows(route, credential):
                 self._routes.left(route.id)
                 continue
             yield Attempt(candidate, route, credential)
@@ -108,13 +109,31 @@ class Standing:
             for route in candidate.entry.routes:
                 if route.id in self._routes.states and self._routes.least_bad((route.id,)) is None:
                     continue
-                credentials = {credential.mark: credential for credential in route.target.credentials}
-                free = next((mark for mark in credentials if mark not in self._credentials.states), None)
-                mark = self._credentials.least_bad(credentials) if free is None else free
-                if mark is not None:
-                    return Attempt(candidate, route, credentials[mark])
+                credential = self._least_bad_credential(route)
+                if credential is not None:
+                    return Attempt(candidate, route, credential)
                 self._routes.left(route.id)
         return None
+
+    def _least_bad_credential(self, route: Route) -> Credential | None:
+        if len(route.target.credentials) == 1:
+            return route.target.credentials[0]
+        resting: dict[int, Credential] = {}
+        for credential in route.target.credentials:
+            marks = [mark for mark in (credential.mark, narrow(route, credential)) if mark in self._credentials.states]
+            if not marks:
+                return credential
+            resting[marks[0]] = credential
+        mark = self._credentials.least_bad(resting)
+        return None if mark is None else resting[mark]
+
+    def _allows(self, route: Route, credential: Credential) -> bool:
+        if not self._credentials.allows(credential.mark):
+            return False
+        if self._credentials.allows(narrow(route, credential)):
+            return True
+        self._credentials.left(credential.mark)
+        return False
 
     def wait_ms(self, candidates: tuple[Candidate, ...]) -> int:
         """Until something of what could answer may be tried again."""
@@ -123,10 +142,17 @@ class Standing:
 
     def _route_wait_ms(self, route: Route) -> int:
         wait = self._routes.wait_ms((route.id,))
-        marks = [credential.mark for credential in route.target.credentials]
-        if any(mark not in self._credentials.states for mark in marks):
+        if len(route.target.credentials) == 1:
             return wait
-        return max(wait, self._credentials.wait_ms(marks))
+        waits = (
+            self._credentials.wait_ms((credential.mark, narrow(route, credential)))
+            for credential in route.target.credentials
+        )
+        return max(wait, min(waits))
+
+    def routes_at_rest(self) -> set[int]:
+        """The routes that calls are kept off."""
+        return {route_id for route_id, state in self._routes.states.items() if state.rests_until}
 
     def succeeded(self, attempt: Attempt) -> None:
         """An answer came, or the beginning of one."""
@@ -134,6 +160,7 @@ class Standing:
             self._routes.succeeded(attempt.route.id)
         if self._credentials.states:
             self._credentials.succeeded(attempt.credential.mark)
+            self._credentials.succeeded(narrow(attempt.route, attempt.credential))
 
     def failed(self, attempt: Attempt, failure: Failure, tenant_id: int) -> None:
         """What a failure says of the route and of the credential; a fault of the client's says that they work."""
@@ -144,22 +171,31 @@ class Standing:
                 self.succeeded(attempt)
             else:
                 self.left(attempt)
-        elif failure.kind is Kind.AUTH:
-            self._routes.left(route.id)
-            self._credentials.failed(credential.mark, caller=None if failure.certain else tenant_id)
+            return
+        if failure.kind is Kind.AUTH:
             self._health.refused(route.target, credential, failure.status)
-        elif failure.of_credential and len(route.target.credentials) > 1:
-            self._routes.left(route.id)
-            self._credentials.failed(credential.mark, retry_after_s=failure.retry_after_s)
-        else:
-            caller = None if failure.kind in NOT_THE_CALLERS else tenant_id
+        theirs = failure.kind in NOT_THE_CALLERS and (failure.kind is not Kind.AUTH or failure.certain)
+        caller = None if theirs else tenant_id
+        if len(route.target.credentials) == 1 or not failure.of_credential:
             self._routes.failed(route.id, caller=caller, retry_after_s=failure.retry_after_s)
-            self._credentials.left(credential.mark)
+            self._left_credential(attempt)
+            return
+        self.left(attempt)
+        mark = credential.mark if failure.certain else narrow(route, credential)
+        rest = failure.retry_after_s
+        if rest is None and failure.kind is Kind.OVERLOADED:
+            rest = breakers.REST_S
+        self._credentials.failed(mark, caller=caller, retry_after_s=rest)
 
     def left(self, attempt: Attempt) -> None:
         """An attempt ended, or was not made, without showing anything."""
         self._routes.left(attempt.route.id)
-        self._credentials.left(attempt.credential.mark)
+        self._left_credential(attempt)
+
+    def _left_credential(self, attempt: Attempt) -> None:
+        if self._credentials.states:
+            self._credentials.left(attempt.credential.mark)
+            self._credentials.left(narrow(attempt.route, attempt.credential))
 
     def answered(self, trail: Trail) -> None:
         """The last attempt answered: its route's cache is warm."""
@@ -168,3 +204,8 @@ class Standing:
 
     def _weighed(self, factors: Mapping[int, float]) -> None:
         self._order.factors = factors
+
+
+def narrow(route: Route, credential: Credential) -> int:
+    """A credential at one route: limits and permissions are often those of one model, and so is what they refuse."""
+    return hash((credential.mark, route.id))

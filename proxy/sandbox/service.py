@@ -24,6 +24,9 @@ COMPLETIONS = ("/v1/chat/completions", "/chat/completions")
 
 SHORT_503 = Behaviour("503", 0, 0)
 LASTING_500 = Behaviour("500", 0, 0)
+UNKNOWN_CREDENTIAL = Behaviour("401", 0, 0)
+REFUSED_CREDENTIAL = "refused-by-the-sandbox"
+"""A chat completion whose credential ends so is answered with 401, whatever it asks for."""
 WHOLE_HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n"
 Failing = Callable[[Behaviour], Failure | None]
 
@@ -63,6 +66,8 @@ class Sandbox:
             connection.finish()
             return None
         asked = behaviour.parse(call.model)
+        if self.fast is None and request.header(b"authorization").endswith(REFUSED_CREDENTIAL):
+            asked = UNKNOWN_CREDENTIAL
         if asked is None:
             message = f"The model `{call.model[:64]}` does not exist."
             self._send(connection, failures.refused(404, message, "model_not_found", "model"))

@@ -285,20 +285,38 @@ def test_the_least_bad_is_tried_by_one_call_at_a_time_where_all_rest(clock: list
     assert walk.standing.obvious(only) is not None
 
 
-def test_a_changed_secret_is_not_held_responsible_for_the_old_one() -> None:
-    old = Credential(1, "aaaa", (("authorization", "Bearer a"),), 1)
-    new = Credential(1, "bbbb", (("authorization", "Bearer b"),), 2)
-    standing = Standing(Health())
-    routes = [
-        Route(1, Target(1, "u", "openai", "http://u", (), NO_RULES, 1, 1, 1, 1, None, (one,)), "m", 1, 1)
-        for one in (old, new)
-    ]
-    before, after = candidate(routes[0]), candidate(routes[1])
-    attempt = standing.obvious(before)
-    assert attempt is not None
-    standing.failed(attempt, REFUSED, 1)
-    assert standing.obvious(before) is None
-    assert standing.obvious(after) is not None
+def test_a_changed_secret_is_not_held_responsible_for_the_old_one(clock: list[float]) -> None:
+    def with_mark(mark: int) -> Candidate:
+        keys = (Credential(1, "aaaa", (), mark), Credential(2, "bbbb", (), 9))
+        target = Target(1, "u", "openai", "http://u", (), NO_RULES, 1, 1, 1, 1, None, keys)
+        return candidate(Route(1, target, "m", 1, 1))
+
+    walk = Walk()
+    walk.failing[1, 1] = REFUSED
+    for _ in range(2):
+        walk.call(with_mark(1))
+    assert not any((1, 1) in walk.call(with_mark(1)) for _ in range(4))
+    assert any((1, 1) in walk.call(with_mark(2)) for _ in range(2))
+
+
+def test_what_is_refused_at_one_route_does_not_rest_elsewhere_unless_it_is_the_credential(clock: list[float]) -> None:
+    first, second = route(1, credentials=2), route(2)
+    second = Route(2, first.target, "m", 1, 1)
+    for failure, everywhere in ((FORBIDDEN, False), (judge(429, FailureMessage(), "9"), False), (REFUSED, True)):
+        walk = Walk()
+        walk.failing[1, 1] = failure
+        for _ in range(2):
+            walk.call(candidate(first))
+        assert not any((1, 1) in walk.call(candidate(first)) for _ in range(4))
+        assert any((2, 1) in walk.call(candidate(second)) for _ in range(4)) is not everywhere
+
+
+def test_the_only_credential_is_not_told_from_its_route(clock: list[float]) -> None:
+    walk, only = Walk(), candidate(route(1))
+    walk.failing[1, 1] = REFUSED
+    tried = [walk.call(only) for _ in range(breakers.FAILURES_TO_OPEN)]
+    assert tried == [[(1, 1)]] * breakers.FAILURES_TO_OPEN
+    assert walk.standing.routes_at_rest() == {1}
 
 
 def test_secrets_are_not_shown() -> None:
