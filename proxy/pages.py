@@ -7,16 +7,24 @@ from django.shortcuts import render
 from django.urls import path
 from django.views.decorators.http import require_safe
 
-from proxy import reference
+from proxy import error_table, reference
 
 
 @require_safe
 def parameters(request: HttpRequest) -> HttpResponse:
-    """The parameters of chat completions, from the table that checks them."""
+    """Endpoints, parameters and errors, from the tables that check them and that tests prove whole."""
     return render(
         request,
         "docs/parameters.html",
-        {"rows": reference.rows(), "refused": reference.refused(), "base_url": request.build_absolute_uri("/v1")},
+        {
+            "base_url": request.build_absolute_uri("/v1"),
+            "endpoints": reference.ENDPOINTS,
+            "rows": reference.rows(),
+            "sections": reference.sections(),
+            "refused": reference.refused(),
+            "errors": error_table.ERRORS,
+            "statuses": error_table.statuses(),
+        },
     )
 
 

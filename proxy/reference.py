@@ -1,10 +1,12 @@
-"""The reference of the API's parameters, made of the table that checks them: for the page and for docs/. Pure."""
+"""The reference of the API: endpoints, and parameters made of the table that checks them. For pages and docs. Pure."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from proxy import rules
 from proxy.operation_parameters import EMBEDDINGS, IMAGES
 from proxy.parameter_table import STEERING, TABLE, Parameter
 
@@ -29,6 +31,39 @@ OTHERS = {
     "/v1/images/generations": (IMAGES, ("model", "prompt")),
 }
 """Paths with tables of their own, and what they require."""
+
+
+class Endpoint(NamedTuple):
+    """One address: its method, its path, and what it is for."""
+
+    method: str
+    path: str
+    meaning: str
+
+
+ENDPOINTS = (
+    Endpoint("POST", "/v1/chat/completions", "OpenAI’s chat completions, whole or streamed, by any model."),
+    Endpoint("POST", "/v1/messages", "Anthropic’s Messages, by any model."),
+    Endpoint("POST", "/v1/messages/count_tokens", "How many tokens a message would be, by estimate; free."),
+    Endpoint("POST", "/v1/responses", "OpenAI’s Responses, by any model; nothing is kept."),
+    Endpoint("POST", "/v1/embeddings", "Vectors of texts."),
+    Endpoint("POST", "/v1/images/generations", "Images from a prompt."),
+    Endpoint("GET", "/v1/models", "The models that your key may use, with limits, abilities and prices."),
+    Endpoint("GET", "/v1/models/{id}", "One of them, by its name or an alias."),
+    Endpoint("POST", "/v1/estimate", "What a chat completion would cost, and which limit it meets first; free."),
+    Endpoint("GET", "/v1/receipts/{id}", "What a call was and cost, signed."),
+    Endpoint("GET", "/v1/receipts/keys", "The keys that receipts are signed with; needs no API key."),
+    Endpoint("GET", "/v1/usage", "What your key used, by model, from start to end."),
+)
+
+
+class Section(NamedTuple):
+    """A path and its parameters. Rows are found on the page by ``prefix`` and their name."""
+
+    path: str
+    title: str
+    prefix: str
+    rows: list[Row]
 
 
 class Row(NamedTuple):
@@ -58,6 +93,15 @@ def rows(table: tuple[Parameter, ...] = TABLE, required: tuple[str, ...] = REQUI
         for parameter in table
         if not parameter.refuse
     ]
+
+
+def sections() -> list[Section]:
+    """The paths that have tables of their own."""
+    found = []
+    for path, (table, required) in OTHERS.items():
+        name = path.split("/")[2]
+        found.append(Section(path, name.capitalize(), f"{name}-", rows(table, required)))
+    return found
 
 
 def refused() -> list[str]:
@@ -106,6 +150,20 @@ def markdown() -> Iterator[str]:
         yield "|---|---|---|---|---|"
         for row in rows(table, required):
             yield _line(named(row), row.type, row.range, row.meaning, row.gemini)
+
+
+def rules_markdown() -> Iterator[str]:
+    """The tables of rules and of providers in docs/operating.md."""
+    yield "| rule | takes | what it does |"
+    yield "|---|---|---|"
+    for name, key in rules.KEYS.items():
+        choices = ": " + ", ".join(f"`{choice}`" for choice in key.choices) if key.choices and name != "like" else ""
+        yield _line(f"`{name}`", rules.WORDS[key.kind] + choices, key.meaning)
+    yield ""
+    yield "| provider | its rules |"
+    yield "|---|---|"
+    for name, preset in rules.PRESETS.items():
+        yield _line(f"`{name}`", f"`{json.dumps(preset)}`")
 
 
 def named(row: Row) -> str:

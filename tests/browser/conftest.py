@@ -93,7 +93,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory, test_servers: Any) -> Iterato
     product = Product(test_servers, tmp_path_factory.mktemp("browser"), jobs=True)
     try:
         product.start()
-        told = json.loads(product.manage("seed_demo", "--sandbox-url", product.sandbox.url + "/v1", "--json"))
+        told = json.loads(product.manage("seed_demo", "--sandbox-url", product.sandbox.url, "--json"))
         yield Demo(product, told["api_key"], told["email"], told["password"])
     finally:
         product.stop()

@@ -28,7 +28,7 @@ PAGES = (
     "audit/",
     "settings/",
 )
-OTHERS = ("/account/", "/accounts/email/", "/accounts/password/change/", "/accounts/2fa/", "/new/")
+OTHERS = ("/docs/api", "/account/", "/accounts/email/", "/accounts/password/change/", "/accounts/2fa/", "/new/")
 PHONE = {"width": 360, "height": 740}
 MOST_BYTES = 150_000
 
