@@ -5,14 +5,17 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from decimal import Decimal
+from functools import lru_cache
 from typing import NamedTuple
 
 from billing import money
 from proxy.errors import BadRequest
 
 MAX_COST, RUN_ID, RUN_BUDGET, TIMEOUT = b"x-max-cost", b"x-run-id", b"x-run-budget", b"x-stainless-timeout"
-NAMES = frozenset({MAX_COST, RUN_ID, RUN_BUDGET, TIMEOUT})
+READ_TIMEOUT = b"x-stainless-read-timeout"
+NAMES = frozenset({MAX_COST, RUN_ID, RUN_BUDGET, TIMEOUT, READ_TIMEOUT})
 
+DEMANDING = frozenset({MAX_COST, RUN_ID, RUN_BUDGET})
 MOST_USD = Decimal(1_000_000)
 MOST_SECONDS = 3600.0
 
@@ -22,12 +25,16 @@ _SECONDS = re.compile(rb"\d{1,6}(?:\.\d{1,6})?")
 
 
 class Demands(NamedTuple):
-    """``max_cost`` and ``run_budget`` in picodollars, None where there is none; ``patience`` in seconds."""
+    """``max_cost`` and ``run_budget`` in picodollars, None where there is none; ``patience`` in seconds.
+
+    ``silence`` is how long the client waits without a byte: for a whole answer that is all it waits.
+    """
 
     max_cost: int | None = None
     run_id: str = ""
     run_budget: int | None = None
     patience: float = MOST_SECONDS
+    silence: float = MOST_SECONDS
 
 
 NONE = Demands()
@@ -37,13 +44,16 @@ def read(headers: Mapping[bytes, bytes]) -> Demands:
     """The demands of a request; raises BadRequest naming the header."""
     if NAMES.isdisjoint(headers):
         return NONE
+    patience, silence = _patience(headers.get(TIMEOUT, b"")), _patience(headers.get(READ_TIMEOUT, b""))
+    if DEMANDING.isdisjoint(headers):
+        return Demands(patience=patience, silence=silence)
     run = headers.get(RUN_ID, b"").strip()
     if run and _RUN.fullmatch(run) is None:
         raise BadRequest("x-run-id takes 1 to 128 visible ASCII characters.", "invalid_value", param="x-run-id")
     budget = _amount(headers, RUN_BUDGET)
     if budget is not None and not run:
         raise BadRequest("x-run-budget needs an x-run-id.", "missing_required_parameter", param="x-run-id")
-    return Demands(_amount(headers, MAX_COST), run.decode(), budget, _patience(headers.get(TIMEOUT, b"").strip()))
+    return Demands(_amount(headers, MAX_COST), run.decode(), budget, patience, silence)
 
 
 def _amount(headers: Mapping[bytes, bytes], name: bytes) -> int | None:
@@ -61,7 +71,9 @@ def _amount(headers: Mapping[bytes, bytes], name: bytes) -> int | None:
     return money.parse_usd(value.strip().decode())
 
 
+@lru_cache(maxsize=256)
 def _patience(value: bytes) -> float:
     """How long the SDK waits; what is no number of seconds is what it would be without."""
+    value = value.strip()
     seconds = float(value) if _SECONDS.fullmatch(value) else MOST_SECONDS
     return min(seconds, MOST_SECONDS) or MOST_SECONDS

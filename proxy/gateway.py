@@ -141,6 +141,8 @@ class Gateway:
         meter = UsageMeter(exchange.request_id, grant, wanted.candidates[0].price, self._journal, self._limiter)
         asked = self._asked(exchange, surface, chat, wanted)
         seconds = min(wanted.longest_s(), wants.patience)
+        if not chat.stream:
+            seconds = min(seconds, wants.silence)
         meter.deadline = meter.started + seconds
         meter.service_tier = chat.service_tier
         if wants.run_budget is not None or wants.run_id:
