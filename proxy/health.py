@@ -34,24 +34,25 @@ class Record:
     ``first`` is the time to a stream's first token, ``whole`` that to a whole answer, in buckets of BOUNDS_S.
     """
 
-    __slots__ = ("first", "ms", "outcomes", "tokens", "whole")
+    __slots__ = ("first", "outcomes", "seconds", "tokens", "whole")
 
     def __init__(self) -> None:
         self.outcomes = [0] * len(Kind)
-        self.tokens = self.ms = 0
+        self.tokens = 0
+        self.seconds = 0.0
         self.first = [0] * (len(BOUNDS_S) + 1)
         self.whole = [0] * (len(BOUNDS_S) + 1)
 
     def numbers(self) -> list[int]:
         """In the order note_route_health reads them."""
-        return [*self.outcomes, self.tokens, self.ms, *self.first, *self.whole]
+        return [*self.outcomes, self.tokens, int(self.seconds * 1000), *self.first, *self.whole]
 
     def add(self, other: Record) -> None:
         """Count what another one counted, too."""
         for mine, more in ((self.outcomes, other.outcomes), (self.first, other.first), (self.whole, other.whole)):
             mine[:] = [a + b for a, b in zip(mine, more, strict=True)]
         self.tokens += other.tokens
-        self.ms += other.ms
+        self.seconds += other.seconds
 
 
 class Health:
@@ -76,7 +77,7 @@ class Health:
         record.whole[bisect_right(BOUNDS_S, seconds)] += 1
         if usage is not None:
             record.tokens += usage[6] + usage[7] + usage[8] + usage[9]
-            record.ms += int(seconds * 1000)
+            record.seconds += seconds
 
     def streamed(self, route_id: int, first_s: float, rest_s: float, tokens: int, broken: bool) -> None:
         """A stream ended, ``rest_s`` after its first token; ``tokens`` is 0 where they are not known."""
@@ -85,7 +86,7 @@ class Health:
         record.first[bisect_right(BOUNDS_S, first_s)] += 1
         if tokens:
             record.tokens += tokens
-            record.ms += int(rest_s * 1000)
+            record.seconds += rest_s
 
     def failed(self, route_id: int, kind: Kind) -> None:
         """An attempt brought nothing."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from datetime import timedelta
 from typing import Any
 
@@ -115,7 +115,8 @@ async def test_the_gateway_may_not_touch_the_tables_themselves(rows: Rows, gatew
 
 
 def test_weights_follow_the_last_minutes_and_recover() -> None:
-    health, told = Health(), []
+    health = Health()
+    told: list[Mapping[int, float]] = []
     health.on_factors = told.append
     for _ in range(40):
         health.failed(1, Kind.SERVER)

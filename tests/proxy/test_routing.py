@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from collections.abc import Iterator
 from types import MappingProxyType
@@ -9,13 +10,14 @@ from typing import Any
 
 import pytest
 
-from proxy import breakers, routing
+from proxy import breakers, live, routing
 from proxy.admission import Candidate
 from proxy.breakers import Breaker, RetryBudget
 from proxy.dialects.shape import FailureMessage
 from proxy.directory import NO_RULES, Credential, ModelEntry, Route, Target
 from proxy.health import Health
 from proxy.http_client import NotConnected
+from proxy.live import LiveStream, LiveStreams
 from proxy.routing import Order, cache_key, factor
 from proxy.standing import Attempt, Sought, Standing, Trail
 from proxy.upstream import failure_of, judge
@@ -38,7 +40,8 @@ def route(number: int, priority: int = 1, weight: int = 1, credentials: int = 1)
 
 def candidate(*routes: Route, name: str = "m") -> Candidate:
     entry = ModelEntry(name, 0, 1000, 100, NO_RULES, (), routes, MappingProxyType({}))
-    return Candidate(entry, None, 100, 0)  # type: ignore[arg-type] - a price is no matter here
+    price: Any = None  # no matter here
+    return Candidate(entry, price, 100, 0)
 
 
 # -- breakers
@@ -321,3 +324,29 @@ def test_the_only_credential_is_not_told_from_its_route(clock: list[float]) -> N
 
 def test_secrets_are_not_shown() -> None:
     assert "secret" not in repr(Credential(1, "cret", (("authorization", "Bearer secret"),), 5))
+
+
+# -- what a hang-up leaves running
+
+
+def test_streams_are_drained_for_a_bounded_time_and_in_a_bounded_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(live, "MOST_DRAINING", 2)
+
+    async def scene() -> None:
+        streams = LiveStreams()
+        left = []
+        for number in range(3):
+            options: Any = {"send": None, "translator": None}  # nothing is sent
+            stream = LiveStream(id=str(number), tenant_id=1, api_key_id=1, drain=True, idle_timeout_s=60, **options)
+            stream.task = None
+            streams.add(stream)
+            streams.client_gone(stream)
+            left.append(stream)
+        assert [stream.reason is not None for stream in left] == [False, False, True]
+        gone_at = left[0].client_gone_at
+        await streams._look_after(left[0], gone_at + live.DRAIN_S - 1)
+        assert left[0].reason is None
+        await streams._look_after(left[0], gone_at + live.DRAIN_S + 1)
+        assert left[0].reason is not None
+
+    asyncio.run(scene())
