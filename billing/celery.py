@@ -33,6 +33,7 @@ app.conf.beat_schedule = {
     "post": {"task": "billing.post", "schedule": 5, "options": {"expires": 5}},
     "prepare": {"task": "billing.prepare", "schedule": 600, "options": {"expires": 600}},
     "forget": {"task": "billing.forget", "schedule": 600, "options": {"expires": 600}},
+    "learn": {"task": "proxy.learn_estimates", "schedule": 600, "options": {"expires": 600}},
     "close": {"task": "billing.close_periods", "schedule": crontab(minute="20"), "options": {"expires": 3600}},
     "check": {"task": "billing.check_books", "schedule": crontab(hour="3", minute="40"), "options": {"expires": 3600}},
     "probe": {"task": "proxy.probe_due_routes", "schedule": 300, "options": {"expires": 300}},

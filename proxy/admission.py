@@ -24,6 +24,7 @@ from proxy.errors import (
     Unavailable,
     excerpt,
 )
+from proxy.factors import LEAST
 from proxy.journal import Journal, JournalAway, Opening, Refusal
 from proxy.metering import UsageMeter
 from proxy.rates import Exceeded, Limiter, Taken
@@ -108,7 +109,8 @@ def candidate(chat: ChatRequest, entry: ModelEntry, price: PriceVersion | None, 
     limit, limited_by, given = entry.max_output_tokens, "", chat.output_limit
     if given is not None and given < limit:
         limit = given
-    bound = chat.input_bound(entry.context_window)
+    hold_factor = entry.factors.hold if demands.max_cost is None else LEAST  # a cap of the caller's stays one
+    bound = chat.input_bound(entry.context_window, hold_factor)
     images = chat.images or capabilities.images_of(chat, entry)
     if chat.operation == "embeddings":
         limit = 0
@@ -169,8 +171,8 @@ class Admission:
 
     async def admit(self, chat: ChatRequest, grant: KeyGrant, wanted: Quote, meter: UsageMeter, seconds: int) -> Taken:
         """Admit or raise RateLimited, QuotaExhausted or Unavailable. On return the meter must end in a settlement."""
-        estimate = chat.input_estimate()
         first = wanted.candidates[0]
+        estimate = chat.input_estimate(first.entry.factors.input)
         tokens = estimate + min(first.output_limit, MOST_RATED_OUTPUT) * chat.choices
         taken = await self._limiter.take(
             meter.request_id, grant.tenant_id, grant.rates, tokens=tokens, seconds=seconds + SETTLE_GRACE_S

@@ -10,6 +10,7 @@ import orjson
 
 from proxy import parameters
 from proxy.errors import BadRequest, excerpt
+from proxy.factors import LEAST, PER, USUAL, tokens
 from proxy.parameters import bad, wrong_type
 
 ROLES = frozenset({"system", "developer", "user", "assistant", "tool", "function"})
@@ -27,7 +28,11 @@ TOOLS_PROMPT = 1_000
 """What a provider's own words about tools can add to a prompt: Anthropic's are some hundred tokens."""
 MOST_DEPTH = 250  # orjson reads more levels than the 254 it writes
 
+_DATA = {"image_url": "url", "input_audio": "data", "file": "file_data"}
 UNBOUNDED = 10**9 // IMAGE_TOKENS
+LIKELY_IMAGE, LIKELY_FILE = 800, 3_000
+"""Tokens of a usual picture and of a document of a few pages: what most providers count for them."""
+MOST_TALK = 50_000  # bytes; a request without links that is shorter hardly has a recording in it
 
 _LONE_SURROGATE = re.compile(
     rb"\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F][0-9a-fA-F]{2})"
@@ -39,7 +44,8 @@ _LONE_SURROGATE = re.compile(
 class ChatRequest:
     """One request in OpenAI's words. ``body`` is what the client sent, checked and, from another surface, translated.
 
-    ``output_limit`` is None where the client gave none; ``size`` is in bytes; ``native`` is the body in the words of
+    ``output_limit`` is None where the client gave none; ``size`` is in bytes, ``attached`` of which are pictures,
+    recordings and files, not text; ``native`` is the body in the words of
     the surface ``operation`` names, for an upstream that speaks them; ``images`` are those it may bring at most.
     ``native_headers`` go with it. ``thoughts`` is signed reasoning of earlier turns by the id of the call it led to.
     """
@@ -52,6 +58,7 @@ class ChatRequest:
     output_limit: int | None
     linked_images: int
     size: int
+    attached: int = 0
     operation: str = "chat"
     native: dict[str, Any] | None = None
     native_headers: tuple[tuple[str, str], ...] = ()
@@ -59,18 +66,26 @@ class ChatRequest:
     service_tier: str = ""
     thoughts: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
 
-    def input_bound(self, context_window: int) -> int:
+    def input_bound(self, context_window: int, factor: int = LEAST) -> int:
         """The most prompt tokens this can be: a byte-level BPE token is at least one byte, a linked image has a cap.
 
-        Texts to embed are read one by one: each has the context window to itself.
+        Texts to embed are read one by one: each has the context window to itself. With a ``factor`` of more than 1,000
+        bytes per 1,000 tokens it is what the operator takes for enough, and no bound.
         """
         windows = self.choices if self.operation == "embeddings" else 1
+        size = self.size if factor == LEAST else tokens(self.size, factor)
         unseen = TOOLS_PROMPT if "tools" in self.body else 0
-        return min(self.size + self.linked_images * IMAGE_TOKENS + unseen, context_window * windows)
+        return min(size + self.linked_images * IMAGE_TOKENS + unseen, context_window * windows)
 
-    def input_estimate(self) -> int:
-        """A likely number of prompt tokens, at four bytes each."""
-        return self.size // 4 + 1
+    def input_estimate(self, factor: int = USUAL) -> int:
+        """A likely number of prompt tokens, at ``factor`` bytes per 1,000; what is attached is not text."""
+        likely = (self.size - self.attached) * PER // factor + 1
+        return likely + self.attachments() if self.linked_images else likely
+
+    def attachments(self) -> int:
+        """Likely tokens of pictures and files."""
+        files, images = divmod(self.linked_images, UNBOUNDED)
+        return images * LIKELY_IMAGE + files * LIKELY_FILE
 
 
 def parse(raw: bytes) -> ChatRequest:
@@ -100,6 +115,7 @@ def request(given: dict[str, Any], *, size: int) -> ChatRequest:
         output_limit=min(limits) if limits else None,
         linked_images=images,
         size=size,
+        attached=_attached(body["messages"]) if images or size > MOST_TALK else 0,
         service_tier=body.get("service_tier", ""),
     )
 
@@ -209,6 +225,20 @@ def _check_parts(parts: list[Any], path: str) -> int:
         elif kind == "file":  # a small file can have many pages: only the context window bounds it
             images += UNBOUNDED
     return images
+
+
+def _attached(messages: list[Any]) -> int:
+    """Characters of base64 in content parts: data URLs of pictures, recordings, files."""
+    size = 0
+    for message in messages:
+        content = message.get("content")
+        for part in content if type(content) is list else ():
+            member = _DATA.get(part["type"])
+            held = part.get(part["type"]) if member else None
+            text = held.get(member) if type(held) is dict else held
+            if type(text) is str and not text.startswith(("http://", "https://")):
+                size += len(text)
+    return size
 
 
 def _tool_call_ids(message: dict[str, Any], index: int) -> list[str]:

@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import Any
 
 from billing.pricing import PriceList, PriceVersion
+from proxy.factors import UNLEARNED, Factors
 
 CHAT_ONLY = frozenset({"chat"})
 NO_RULES: Mapping[str, Any] = MappingProxyType({})
@@ -129,7 +130,10 @@ class Route:
 
 @dataclass(frozen=True, slots=True)
 class ModelEntry:
-    """A model we sell: limits in tokens, routes by priority, price lists by book (None is the default book)."""
+    """A model we sell: limits in tokens, routes by priority, price lists by book (None is the default book).
+
+    ``factors`` are what was learned of its tokens; ``tokenizer`` is the vocabulary they are of, where it is known.
+    """
 
     name: str
     created: int
@@ -141,6 +145,8 @@ class ModelEntry:
     prices: Mapping[int | None, PriceList]
     operations: frozenset[str] = CHAT_ONLY
     fallbacks: tuple[str, ...] = ()
+    factors: Factors = UNLEARNED
+    tokenizer: str = ""
 
     def price_at(self, moment: datetime, book_id: int | None) -> PriceVersion | None:
         """The tenant's own price for this model where its book has one in force, else the default one, else None.

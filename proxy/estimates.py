@@ -8,12 +8,10 @@ from typing import Any
 from billing import money
 from billing.meters import Usage
 from billing.pricing import PriceVersion, rate
+from proxy import estimator
 from proxy.admission import Candidate, Quote
 from proxy.chat import ChatRequest
 from proxy.records import Room
-
-LIKELY_OUTPUT = 400
-"""Output tokens of a usual answer, where nothing limits it to fewer."""
 
 
 def body(chat: ChatRequest, wanted: Quote, rooms: Sequence[Room]) -> dict[str, Any]:
@@ -48,13 +46,14 @@ def body(chat: ChatRequest, wanted: Quote, rooms: Sequence[Room]) -> dict[str, A
 def tokens_of(chat: ChatRequest, first: Candidate) -> dict[str, tuple[int, int]]:
     """Prompt and completion tokens at least, likely and at most."""
     window = first.entry.context_window
-    likely = min(chat.input_estimate(), window)
+    likely = min(estimator.prompt_tokens(chat, first.entry), window)
     most_out = first.output_limit * chat.choices
+    usual_out = first.entry.factors.usual_output * chat.choices
     least_out = min(chat.choices, most_out)
     return {
         "min": (likely, least_out),
-        "expected": (likely, max(least_out, min(LIKELY_OUTPUT * chat.choices, most_out))),
-        "max": (chat.input_bound(window), most_out),
+        "expected": (likely, max(least_out, min(usual_out, most_out))),
+        "max": (chat.input_bound(window, first.entry.factors.hold), most_out),
     }
 
 

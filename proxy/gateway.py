@@ -14,8 +14,8 @@ import orjson
 
 from billing import money
 from portal import key_format
-from proxy import demands, headers, recollection, relay
-from proxy.admission import Admission, Quote, quote
+from proxy import demands, estimator, headers, recollection, relay
+from proxy.admission import Admission, Candidate, Quote, quote
 from proxy.attempts import Attempts, Opened, Work
 from proxy.chat import ChatRequest
 from proxy.demands import Demands
@@ -67,6 +67,13 @@ class Call:
         """What the attempts need of it."""
         session = self.exchange.headers.get(b"x-session-id", b"")
         return Work(self.chat, self.quote, self.asked, self.meter, session)
+
+    def answering(self) -> Candidate:
+        """The model that answered: the one asked for, or a fallback."""
+        candidates, route_id = self.quote.candidates, self.meter.route_id
+        if len(candidates) == 1:
+            return candidates[0]
+        return next(one for one in candidates if any(route.id == route_id for route in one.entry.routes))
 
 
 class Gateway:
@@ -184,10 +191,13 @@ class Gateway:
         answer = await self._attempts.answer(call.work())
         meter.reported_model = answer.reported_model
         meter.service_tier = tier_to_bill(call.chat, answer.service_tier)
+        answering = call.answering()
+        if answer.usage is None:  # only then is the text read
+            meter.likely_input = estimator.prompt_tokens(call.chat, answering.entry)
         cost = meter.settle(
             Outcome(
                 answer.usage,
-                0 if call.chat.operation == "embeddings" else max(1, answer.text_size // 4),
+                estimator.answer_tokens(call.chat, answering.entry, answer, answering.output_limit),
                 finish_reason=answer.finish_reason,
                 usage_ignored=answer.usage_ignored,
                 output_bytes=answer.text_size,
@@ -216,7 +226,9 @@ class Gateway:
                 live.task = None
                 self.streams.remove(live)
                 meter.client_gone = bool(live.client_gone_at)
-                cost = self._settle_stream(call.chat, translator, meter)
+                if translator.usage is None:
+                    meter.likely_input = estimator.prompt_tokens(call.chat, call.answering().entry)
+                cost = self._settle_stream(call.chat, translator, meter, live.output_factor)
                 if watcher is not None:
                     watcher.cancel()
             if translator.thoughts:
@@ -255,11 +267,12 @@ class Gateway:
             translator=opened.translator,
         )
         live.keepalive = call.surface.keepalive
+        live.output_factor = call.answering().entry.factors.output
         if call.exchange.recorded:  # whoever sends an idempotency key means to come back for the answer
             live.drain = live.tell_on = True
         return live
 
-    def _settle_stream(self, chat: ChatRequest, translator: AnswerStream, meter: UsageMeter) -> int:
+    def _settle_stream(self, chat: ChatRequest, translator: AnswerStream, meter: UsageMeter, output_factor: int) -> int:
         """Book a stream, complete or broken."""
         meter.reported_model = translator.reported_model
         meter.service_tier = tier_to_bill(chat, translator.service_tier)
@@ -269,7 +282,7 @@ class Gateway:
         return meter.settle(
             Outcome(
                 translator.usage,
-                translator.delivered(),
+                estimator.delivered(translator, output_factor),
                 status=200 if error is None else error.status,
                 error_code="" if error is None else error.code or "",
                 finish_reason=translator.finish_reason,

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from billing import money
 from billing.meters import TOKEN_CLASSES
-from proxy import demands, estimates, listing, receipts
+from proxy import demands, estimates, estimator, listing, receipts
 from proxy.admission import quote
 from proxy.errors import BadRequest, NotFound, excerpt
 from proxy.exchange import Exchange
@@ -71,7 +71,8 @@ class Inquiries:
         grant = self._gateway.authenticate(exchange.key)
         chat = messages_request.parse_count(await exchange.body())
         wanted = quote(chat, grant, self._gateway.directory)
-        return messages.count_body(min(chat.input_estimate(), wanted.entry.context_window))
+        likely = estimator.prompt_tokens(chat, wanted.entry)
+        return messages.count_body(min(likely, wanted.entry.context_window))
 
     async def _receipt(self, exchange: Exchange, path: str) -> bytes:
         grant = self._gateway.authenticate(exchange.key)

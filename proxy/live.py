@@ -6,8 +6,10 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from proxy import estimator
 from proxy.dialects.shape import AnswerStream
 from proxy.errors import GatewayError, Unauthorized, Unavailable
+from proxy.factors import USUAL
 from proxy.sse import KEEPALIVE
 
 KEEPALIVE_S = 10.0
@@ -29,6 +31,7 @@ class LiveStream:
         "id",
         "idle_timeout_s",
         "keepalive",
+        "output_factor",
         "reason",
         "send",
         "sending_since",
@@ -60,6 +63,7 @@ class LiveStream:
         self.send = send
         self.translator = translator
         self.keepalive = KEEPALIVE
+        self.output_factor = USUAL
         self.task: asyncio.Task[Any] | None = asyncio.current_task()
         self.started = False
         self.tell_on = False
@@ -119,7 +123,10 @@ class LiveStreams:
 
     def delivered(self) -> list[tuple[str, int, int]]:
         """Output tokens so far, as (id, tenant, tokens), for the checkpoints."""
-        return [(stream.id, stream.tenant_id, stream.translator.delivered()) for stream in self._streams.values()]
+        return [
+            (stream.id, stream.tenant_id, estimator.delivered(stream.translator, stream.output_factor))
+            for stream in self._streams.values()
+        ]
 
     def cut_key(self, api_key_id: int) -> None:
         """Cut the running streams of a revoked key."""

@@ -47,6 +47,7 @@ class UsageMeter:
         "dropped",
         "ended",
         "first_byte_at",
+        "likely_input",
         "reported_model",
         "request_id",
         "route_id",
@@ -74,6 +75,7 @@ class UsageMeter:
         self.service_tier = ""
         self.dropped: tuple[str, ...] = ()
         self.client_gone = False
+        self.likely_input = 0
         self.cost: int | None = None
         self.usage = NOTHING
         self.ended = False
@@ -105,8 +107,9 @@ class UsageMeter:
         """Book what was used, and return its cost in picodollars.
 
         Where the upstream gave no counts that can be true, or counted what has no price, the input and what was
-        delivered are estimated. A stream that broke is booked the same way: what came is paid. The variant of the
-        price is the one for what was used, in the service tier that answered.
+        delivered are estimated; ``likely_input`` stands for a better estimate than admission's. A stream that broke is
+        booked the same way: what came is paid. The variant of the price is the one for what was used, in the service
+        tier that answered.
         """
         usage, basis, ignored = outcome.usage, "exact", outcome.usage_ignored
         if usage is not None and outcome.partial:
@@ -122,7 +125,8 @@ class UsageMeter:
                 ignored = True
         if usage is None or cost is None:
             basis = "estimated"
-            usage = Usage(input=self._opening.input_estimate if self._opening else 0, output=outcome.delivered)
+            written_down = self._opening.input_estimate if self._opening else 0
+            usage = Usage(input=self.likely_input or written_down, output=outcome.delivered)
             price = self._price.chosen(usage, self.service_tier)
             cost = rate(usage, price)
         self.cost, self.usage, self._price = cost, usage, price

@@ -111,6 +111,37 @@ class Route(models.Model):
         return f"{self.model} → {self.upstream}/{self.upstream_model}"
 
 
+class ModelEstimate(models.Model):
+    """What was learned of a model's tokens from its settled calls, and how far estimates were off. One verb writes it:
+    proxy/learning.py.
+
+    Factors are bytes per 1,000 tokens, 0 while too little is known; the gateways read them and ``usual_output``, so
+    they are changed only when they have moved. ``low_factor`` is one that hardly a request is below. Ratios are bytes
+    per 1,000 tokens and errors are thousandths, of the newest calls. ``estimated`` has calls and picodollars by day.
+    """
+
+    model = models.OneToOneField(Model, on_delete=models.CASCADE, primary_key=True, related_name="estimate")
+    learned_until = models.DateTimeField()
+    input_factor = models.PositiveIntegerField(default=0)
+    output_factor = models.PositiveIntegerField(default=0)
+    low_factor = models.PositiveIntegerField(default=0)
+    usual_output = models.PositiveIntegerField(default=0)
+    input_samples = models.BigIntegerField(default=0)
+    output_samples = models.BigIntegerField(default=0)
+    sums = models.JSONField(default=dict)
+    input_ratios = ArrayField(models.IntegerField(), default=list)
+    output_ratios = ArrayField(models.IntegerField(), default=list)
+    input_errors = ArrayField(models.IntegerField(), default=list)
+    output_errors = ArrayField(models.IntegerField(), default=list)
+    estimated = models.JSONField(default=dict)
+
+    if TYPE_CHECKING:
+        model_id: int
+
+    def __str__(self) -> str:
+        return str(self.model)
+
+
 class PriceImport(models.Model):
     """A public price file as it was read once, for review. ``missing`` are models on sale that it does not have."""
 

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
+from proxy import tokenizers
+from proxy.factors import LEAST, PER
+
+_NUMBER = re.compile(r"([0-9]{1,2})(?:\.([0-9]{1,3}))?")
 OPERATIONS = ("chat", "embeddings", "images")
 
 
@@ -44,6 +49,16 @@ KEYS: Mapping[str, Key] = MappingProxyType(
         "path": Key(str, (), "The path of chat completions below the base URL; {model} is the upstream's model."),
         "query": Key(str, (), "A query string on every call, such as api-version=2024-10-21."),
         "auth": Key(str, ("bearer", "api-key", "x-api-key", "x-goog-api-key"), "The header the credential goes in."),
+        "tokenizer": Key(
+            str,
+            (*tokenizers.NAMES, "none"),
+            "The vocabulary that tokens are counted in where the upstream does not; by the model's name if not given.",
+        ),
+        "hold_bytes_per_token": Key(
+            str,
+            (),
+            "Holds less for long inputs than a token a byte: measured, or bytes per token such as 2.5.",
+        ),
         "headers": Key(dict, (), "Headers on every call, none of them secret."),
     }
 )
@@ -97,6 +112,8 @@ def check(rules: Mapping[str, Any]) -> None:
     like = rules.get("like")
     if like is not None and like not in PRESETS:
         raise RuleProblem(f"There are no rules of '{like}'. Providers are: {', '.join(PRESETS)}.")
+    if _hold_factor(rules.get("hold_bytes_per_token", "1"), measured=LEAST) is None:
+        raise RuleProblem("The rule 'hold_bytes_per_token' takes measured, or a number such as 2.5, at least 1.")
     for name in ("rename", "headers"):
         if any(type(text) is not str or not _printable(text) for pair in rules.get(name, {}).items() for text in pair):
             raise RuleProblem(f"The rule '{name}' takes texts in one line.")
@@ -111,6 +128,20 @@ def merged(*layers: Mapping[str, Any]) -> Mapping[str, Any]:
             whole[name] = _joined(whole.get(name), value) if name != "operations" else value
     whole.pop("like", None)
     return MappingProxyType(whole)
+
+
+def hold_factor(rules: Mapping[str, Any], *, measured: int) -> int:
+    """Bytes per 1,000 tokens that holds go by; ``measured`` is what was learned, or 0 while that is too little."""
+    return _hold_factor(rules.get("hold_bytes_per_token", "1"), measured=measured) or LEAST
+
+
+def _hold_factor(text: str, *, measured: int) -> int | None:
+    """None for a text that is no such number."""
+    if text == "measured":
+        return max(measured, LEAST)
+    found = _NUMBER.fullmatch(text)
+    factor = int(found[1]) * PER + int((found[2] or "").ljust(3, "0")) if found else 0
+    return factor if factor >= LEAST else None
 
 
 def _joined(known: Any, value: Any) -> Any:

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from billing.pricing import PriceList, PriceVersion
-from proxy import rules
+from proxy import rules, tokenizers
 from proxy.directory import (
     CHAT_ONLY,
     NO_RULES,
@@ -26,6 +26,7 @@ from proxy.directory import (
     Span,
     Target,
 )
+from proxy.factors import LEAST, UNLEARNED, USUAL, USUAL_OUTPUT, Factors
 
 Row = Mapping[str, Any]
 Secret = tuple[int, str, str]
@@ -44,6 +45,7 @@ CATALOG_QUERIES = {
     ),
     "models": "SELECT * FROM proxy_model WHERE is_active ORDER BY name",
     "aliases": "SELECT name, model_id FROM proxy_modelalias ORDER BY name",
+    "estimates": "SELECT model_id, input_factor, output_factor, low_factor, usual_output FROM proxy_modelestimate",
     "routes": "SELECT * FROM proxy_route WHERE is_active ORDER BY model_id, priority, id",
     "prices": (
         f"SELECT b.tenant_id, p.model, p.book_id, {', '.join('p.' + c for c in PRICE_COLUMNS.split(', '))} "  # noqa: S608 - constants
@@ -112,6 +114,7 @@ def build_catalog(
     for row in tables["aliases"]:
         aliases[row["model_id"]].append(row["name"])
     prices = _price_lists(tables["prices"])
+    learned = {row["model_id"]: row for row in tables.get("estimates", ())}
     models = {}
     for row in tables["models"]:
         models[row["name"]] = ModelEntry(
@@ -125,9 +128,31 @@ def build_catalog(
             prices=MappingProxyType(prices.get(row["name"], {})),
             operations=frozenset(own_rules[row["id"]].get("operations") or CHAT_ONLY),
             fallbacks=tuple(row["fallbacks"]),
+            factors=_factors(learned.get(row["id"]), own_rules[row["id"]]),
+            tokenizer=tokenizer_of(
+                row["name"], own_rules[row["id"]], routes[row["id"]][0].upstream_model if routes[row["id"]] else ""
+            ),
         )
     names = {alias: entry.name for entry in models.values() for alias in entry.aliases}
     return Catalog(MappingProxyType(models), MappingProxyType(names))
+
+
+def _factors(row: Row | None, own_rules: Mapping[str, Any]) -> Factors:
+    """What was learned of a model; nothing learned is zero in the row. Holds go by bytes unless a rule says else."""
+    hold = rules.hold_factor(own_rules, measured=row["low_factor"] if row is not None else 0)
+    if row is None:
+        return UNLEARNED if hold == LEAST else UNLEARNED._replace(hold=hold)
+    return Factors(
+        row["input_factor"] or USUAL, row["output_factor"] or USUAL, row["usual_output"] or USUAL_OUTPUT, hold
+    )
+
+
+def tokenizer_of(name: str, own_rules: Mapping[str, Any], upstream_model: str) -> str:
+    """The vocabulary a rule names, else the one that the model's name, here or at the upstream, is known for."""
+    ruled: str | None = own_rules.get("tokenizer")
+    if ruled is not None:
+        return "" if ruled == "none" else ruled
+    return tokenizers.guess(name) or tokenizers.guess(upstream_model)
 
 
 def call_headers(dialect: str, own_rules: Mapping[str, Any], secret: str | None) -> tuple[tuple[str, str], ...]:

@@ -1,4 +1,7 @@
-"""The jobs of routing: probing the routes that are due, and forgetting old counts. Either may run twice, or late."""
+"""The jobs of routing: probing the routes that are due, and forgetting old counts; and learning the size of tokens.
+
+Each may run twice, or late.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from django.conf import settings
 from django.utils.timezone import now as current_time
 
 from billing.celery import app
-from proxy import verification
+from proxy import learning, verification
 from proxy.models import RouteHealth
 
 logger = logging.getLogger(__name__)
@@ -35,3 +38,11 @@ def forget_health(**_unknown: Any) -> None:
     now = current_time()
     RouteHealth.objects.filter(starts_at__lt=now - verification.KEPT).delete()
     verification.forget(now=now)
+
+
+@app.task(name="proxy.learn_estimates")
+def learn_estimates(**_unknown: Any) -> None:
+    """Learn from the calls of the last minutes how many bytes tokens have."""
+    learned = learning.learn(now=current_time())
+    if learned:
+        logger.info("learned the sizes of tokens from %s calls", learned)

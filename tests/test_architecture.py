@@ -29,7 +29,9 @@ HOT_MODULES = (
     "proxy.directory",
     "proxy.errors",
     "proxy.estimates",
+    "proxy.estimator",
     "proxy.exchange",
+    "proxy.factors",
     "proxy.gateway",
     "proxy.headers",
     "proxy.health",
@@ -60,6 +62,7 @@ HOT_MODULES = (
     "proxy.standing",
     "proxy.surfaces",
     "proxy.thoughts",
+    "proxy.tokenizers",
     "proxy.upstream",
 )
 PURE_MODULES = (
@@ -77,7 +80,10 @@ PURE_MODULES = (
     "proxy.directory",
     "proxy.error_table",
     "proxy.errors",
+    "proxy.estimator",
+    "proxy.factors",
     "proxy.json_bounds",
+    "proxy.measurement",
     "proxy.operation_parameters",
     "proxy.parameter_table",
     "proxy.parameters",
@@ -183,6 +189,7 @@ def test_every_hot_module_is_known() -> None:
     control = {"admin", "apps", "models", "asgi", "addresses", "credentials", "request_id", "shutdown", "crash"}
     control |= {"upstreams", "upstream_check", "rules_form", "pages", "reference", "error_table"}
     control |= {"outbound", "probing", "quality", "tasks", "verification"}
+    control |= {"learning", "measurement"}
     here = {path.stem for path in (ROOT / "proxy").glob("*.py")} - {"__init__"}
     listed = {name.split(".")[1] for name in HOT_MODULES}
     assert here - listed - control == set()

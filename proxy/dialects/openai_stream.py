@@ -20,6 +20,7 @@ from proxy.sse import EventDecoder, TooLong
 MOST_BUFFERED = 64 * 1024
 
 _PLAIN_BLOCK = re.compile(rb"(?:data: \{[^\r\n]+\}\n\n)+")
+_PLAIN_DELTA = b'{"content":""}'
 _SPECIAL = re.compile(
     rb'"usage":\s*[^n\s]|"finish_reason":\s*[^n\s]|"error":|"tool_calls":\s*\[|"reasoning":\s*"|"content":\s*\['
 )
@@ -194,7 +195,7 @@ class OpenAIStream:
                 return b""
             size += self._choice(choice, place)
         if self._theirs is None:
-            self._learn(chunk, data, size)
+            self._learn(chunk, data)
         tier = chunk.get("service_tier")
         if type(tier) is str:
             self.service_tier = tier
@@ -224,9 +225,10 @@ class OpenAIStream:
             choice["finish_reason"] = None
         return message_size(repaired_message(delta))
 
-    def _learn(self, chunk: dict[str, Any], data: bytes, size: int) -> None:
+    def _learn(self, chunk: dict[str, Any], data: bytes) -> None:
         """How the upstream writes its id and model in every chunk, so that later blocks need no parsing."""
-        self._overhead = len(data) + 8 - size
+        delta = chunk["choices"][0]["delta"]  # this first one says more than those that follow
+        self._overhead = len(data) + 8 - len(orjson.dumps(delta)) + len(_PLAIN_DELTA)
         theirs = chunk.get("id"), chunk.get("model")
         if type(theirs[1]) is str:
             self.reported_model = theirs[1]
