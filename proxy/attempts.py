@@ -175,7 +175,7 @@ class Attempts:
     def _send(self, dialect: Dialect, work: Work, attempt: Attempt) -> Awaitable[tuple[Pool, Connection]]:
         route, meter = attempt.route, work.meter
         call = dialect.call(work.chat, route.upstream_model, attempt.candidate.output_limit, route.rules)
-        meter.dropped = call.dropped
+        meter.dropped = work.chat.dropped + call.dropped
         return self._clients.send(route.target, attempt.credential, call, meter.request_id, meter.deadline)
 
     async def _answer_of(self, work: Work, attempt: Attempt) -> Answer | Failure:

@@ -47,7 +47,8 @@ class ChatRequest:
     ``output_limit`` is None where the client gave none; ``size`` is in bytes, ``attached`` of which are pictures,
     recordings and files, not text; ``native`` is the body in the words of
     the surface ``operation`` names, for an upstream that speaks them; ``images`` are those it may bring at most.
-    ``native_headers`` go with it. ``thoughts`` is signed reasoning of earlier turns by the id of the call it led to.
+    ``native_headers`` go with it. ``dropped`` is what no upstream is told. ``thoughts`` is signed reasoning of earlier
+    turns by the id of the call it led to.
     """
 
     model: str
@@ -64,6 +65,7 @@ class ChatRequest:
     native_headers: tuple[tuple[str, str], ...] = ()
     images: int = 0
     service_tier: str = ""
+    dropped: tuple[str, ...] = ()
     thoughts: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
 
     def input_bound(self, context_window: int, factor: int = LEAST) -> int:

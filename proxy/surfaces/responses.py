@@ -14,6 +14,7 @@ from proxy.errors import GatewayError
 from proxy.sse import KEEPALIVE
 from proxy.surfaces import responses_request
 from proxy.surfaces.responses_answer import finished, output_of, response_of
+from proxy.surfaces.responses_tools import spaces
 from proxy.surfaces.responses_writer import ResponseWriter
 
 RESPONSES = "responses"
@@ -35,7 +36,7 @@ class Responses:
         body = answer.body
         choice = body["choices"][0]
         response = response_of(chat, body["id"], body.get("created", 0), choice["finish_reason"])
-        response["output"] = output_of(choice["message"], body["id"])
+        response["output"] = output_of(choice["message"], body["id"], spaces((chat.native or {}).get("tools")))
         return orjson.dumps(finished(response, usage, body.get("service_tier"), extras))
 
     def error(self, error: GatewayError) -> bytes:
@@ -43,10 +44,16 @@ class Responses:
         return error.render()
 
     def error_event(self, error: GatewayError) -> bytes:
-        """``event: error``, and then the end."""
+        """``error``, at which SDKs raise, and ``response.failed``, from which Codex tells why; then the end."""
         said = error.body()["error"]
-        body = {"type": "error", "code": error.code, "message": error.message, "param": error.param, "error": said}
-        return b"event: error\ndata: " + orjson.dumps(body) + b"\n\n"
+        told = {"type": "error", "code": error.code, "message": error.message, "param": error.param, "error": said}
+        why = {"code": error.code, "message": error.message}
+        response = {"object": "response", "status": "failed", "error": why, "output": [], "usage": None}
+        failed = {"type": "response.failed", "response": response}
+        return b"event: error\ndata: %s\n\nevent: response.failed\ndata: %s\n\n" % (
+            orjson.dumps(told),
+            orjson.dumps(failed),
+        )
 
     def writer(self, chat: ChatRequest, answer_id: str, created: int) -> ChunkWriter:
         """A writer of the API's events."""

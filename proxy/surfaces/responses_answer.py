@@ -8,6 +8,7 @@ from typing import Any
 from billing.meters import Usage
 from proxy.chat import ChatRequest
 from proxy.surfaces.responses_items import call_item, message_item, reasoning_item
+from proxy.surfaces.responses_tools import Spaces
 
 ENDED = {"length": "max_output_tokens", "content_filter": "content_filter"}
 ECHOED: dict[str, Any] = {
@@ -71,8 +72,8 @@ def usage_of(usage: Usage) -> dict[str, Any]:
     }
 
 
-def output_of(message: dict[str, Any], answer_id: str) -> list[dict[str, Any]]:
-    """Output items of a message: what it thought, what it said, what it calls."""
+def output_of(message: dict[str, Any], answer_id: str, spaces: Spaces) -> list[dict[str, Any]]:
+    """Output items of a message: what it thought, what it said, what it calls, of which namespace."""
     items: list[dict[str, Any]] = []
     thought, details = message.get("reasoning_content") or "", message.get("reasoning_details") or []
     if thought or details:
@@ -82,8 +83,14 @@ def output_of(message: dict[str, Any], answer_id: str) -> list[dict[str, Any]]:
     if text or refusal or not calls:
         items.append(message_item(item_id(answer_id, "msg", len(items)), text, refusal=refusal))
     for call in calls:
-        items.append(call_item(item_id(answer_id, "fc", len(items)), call))
+        items.append(call_item(item_id(answer_id, "fc", len(items)), _placed(call, spaces)))
     return items
+
+
+def _placed(call: dict[str, Any], spaces: Spaces) -> dict[str, Any]:
+    kind = "custom" if call.get("type") == "custom" else "function"
+    made = call.get(kind) or {}
+    return {**call, kind: {**made, **spaces.get(made.get("name", ""), {})}}
 
 
 def item_id(answer_id: str, kind: str, place: int) -> str:

@@ -11,6 +11,7 @@ import orjson
 
 from proxy.errors import excerpt
 from proxy.parameters import bad, wrong_type
+from proxy.surfaces.responses_tools import flat
 
 SEAL = "tollgate."
 """Begins encrypted_content that holds a provider's signed reasoning, which finds its way back in it."""
@@ -66,6 +67,8 @@ class Translation:
     def _call(self, item: Body, kind: str, path: str) -> None:
         call: Body = {"id": _text(item, "call_id", path)}
         name = _text(item, "name", path)
+        if type(item.get("namespace")) is str:
+            name = flat(item["namespace"], name)
         if kind == "function_call":
             call |= {"type": "function", "function": {"name": name, "arguments": item.get("arguments") or "{}"}}
         else:
@@ -159,11 +162,13 @@ def message_item(item_id: str, text: str, *, refusal: str = "", status: str = "c
 
 
 def call_item(item_id: str, call: Body, *, status: str = "completed") -> Body:
-    """A tool call."""
+    """A tool call; ``call`` names its function as the client does, with a namespace if it has one."""
     if call.get("type") == "custom":
         made = call.get("custom") or {}
         rest = {"type": "custom_tool_call", "name": made.get("name", ""), "input": made.get("input", "")}
     else:
         made = call.get("function") or {}
         rest = {"type": "function_call", "name": made.get("name", ""), "arguments": made.get("arguments", "")}
+    if made.get("namespace"):
+        rest["namespace"] = made["namespace"]
     return {"id": item_id, "call_id": call.get("id") or item_id, "status": status, **rest}

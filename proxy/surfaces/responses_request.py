@@ -7,8 +7,9 @@ from typing import Any
 
 from proxy import chat
 from proxy.chat import ChatRequest
-from proxy.parameter_table import STEERING, UNPRICED
+from proxy.parameter_table import STEERING
 from proxy.parameters import bad, wrong_type
+from proxy.surfaces import responses_tools
 from proxy.surfaces.responses_items import STATEFUL, Translation
 
 OPERATION = "responses"
@@ -38,6 +39,12 @@ def parse(raw: bytes) -> ChatRequest:
     for name, take in TAKEN.items():
         if name in given:
             body |= take(given[name])
+    tools, left = responses_tools.taken(given.get("tools", []))
+    if tools:
+        body["tools"] = tools
+    else:  # Codex sums a conversation up without any; chat completions take no choice among none
+        for name in ("parallel_tool_calls", "tool_choice"):
+            body.pop(name, None)
     body |= {name: given[name] for name in given if name not in KNOWN}
     if "top_logprobs" in body:
         body["logprobs"] = True
@@ -45,6 +52,7 @@ def parse(raw: bytes) -> ChatRequest:
     request.operation = OPERATION
     request.native = given
     request.include_usage = True
+    request.dropped = left
     return request
 
 
@@ -111,38 +119,14 @@ def _text(value: Any) -> Body:
     return {**found, "response_format": {"type": form.get("type")}}
 
 
-def _tools(value: Any) -> Body:
-    if type(value) is not list:
-        raise wrong_type("tools", "an array", value)
-    return {"tools": [_tool(tool, f"tools[{index}]") for index, tool in enumerate(value)]}
-
-
-def _tool(tool: Any, path: str) -> Body:
-    if type(tool) is not dict:
-        raise wrong_type(path, "an object", tool)
-    kind = tool.get("type")
-    if kind not in ("function", "custom"):
-        raise bad(f"Tools of type '{kind}' {UNPRICED}.".replace("costs", "cost"), "unsupported_value", f"{path}.type")
-    inner = {name: value for name, value in tool.items() if name != "type" and value is not None}
-    if kind == "custom" and type(inner.get("format")) is dict and inner["format"].get("type") == "grammar":
-        form = {name: value for name, value in inner["format"].items() if name != "type"}
-        inner["format"] = {"type": "grammar", "grammar": form}
-    return {"type": kind, kind: inner}
-
-
 def _tool_choice(value: Any) -> Body:
-    if type(value) is dict and value.get("type") in ("function", "custom"):
-        return {"tool_choice": {"type": value["type"], value["type"]: {"name": value.get("name")}}}
-    if type(value) is dict and value.get("type") == "allowed_tools":
-        return {"tool_choice": value.get("mode", "auto")}
-    return {"tool_choice": value}
+    return {"tool_choice": responses_tools.choice(value)}
 
 
 TAKEN: dict[str, Callable[[Any], Body]] = {
     "max_output_tokens": _output_limit,
     "reasoning": _reasoning,
     "text": _text,
-    "tools": _tools,
     "tool_choice": _tool_choice,
 }
-KNOWN = SAME | STATE | WITHOUT_EFFECT | TAKEN.keys() | {"input", "instructions", "background"}
+KNOWN = SAME | STATE | WITHOUT_EFFECT | TAKEN.keys() | {"input", "instructions", "background", "tools"}

@@ -12,6 +12,7 @@ from billing.meters import Usage
 from proxy.chat import ChatRequest
 from proxy.surfaces.responses_answer import finished, item_id, response_of
 from proxy.surfaces.responses_items import call_item, message_item, reasoning_item
+from proxy.surfaces.responses_tools import spaces
 
 
 @dataclass(slots=True)
@@ -41,6 +42,7 @@ class ResponseWriter:
 
     def __init__(self, chat: ChatRequest, answer_id: str, created: int) -> None:
         self._chat = chat
+        self._spaces = spaces((chat.native or {}).get("tools"))
         self._id = answer_id
         self._created = created
         self._out: list[bytes] = []
@@ -126,11 +128,12 @@ class ResponseWriter:
         name, words = ("custom", "input") if custom else ("function", "arguments")
         if item is None:
             self._end_open()
+            called = made.get("name") or ""
             item = Item(item_id(self._id, "fc", len(self._items)), len(self._items), "fc")
             item.call = {
                 "id": call.get("id") or item.id,
                 "type": name,
-                name: {"name": made.get("name") or "", words: ""},
+                name: {"name": called, words: "", **self._spaces.get(called, {})},
             }
             self._items.append(item)
             self._calls[index] = item
