@@ -42,7 +42,7 @@ def check(url: str, *, allow_private: bool, sandbox_url: str = "", resolver: Res
 
 def is_sandbox(url: str, sandbox_url: str) -> bool:
     """Whether a base URL is the sandbox's own address, or one of its paths that speak a dialect."""
-    sandbox = sandbox_url.rstrip("/")
+    sandbox = sandbox_url.rstrip("/").removesuffix("/v1")
     return bool(sandbox) and url.rstrip("/") in {sandbox + path for path in SANDBOX_PATHS}
 
 

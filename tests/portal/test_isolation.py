@@ -102,6 +102,7 @@ READ_ONLY = {
 
 #: Addresses that name no tenant: the person's own things, and what everyone may see.
 OWN_OR_PUBLIC = {
+    "api_reference",
     "healthz",
     "home",
     "new_tenant",
