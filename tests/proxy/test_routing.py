@@ -101,7 +101,7 @@ def test_one_callers_failures_open_where_nobody_succeeds_for_a_while(clock: list
     for _ in range(breakers.ALONE_FAILURES):
         assert breaker.allows(1)
         breaker.failed(1, caller=7)
-        clock[0] += breakers.ALONE_S / breakers.ALONE_FAILURES * 1.2
+        clock[0] += breakers.ALONE_S / breakers.ALONE_FAILURES * 1.3
     assert not breaker.allows(1)
 
 
