@@ -191,13 +191,15 @@ class Gateway:
         answer = await self._attempts.answer(call.work())
         meter.reported_model = answer.reported_model
         meter.service_tier = tier_to_bill(call.chat, answer.service_tier)
-        answering = call.answering()
+        said = 0 if call.chat.operation == "embeddings" else max(1, answer.text_size // 4)
         if answer.usage is None:  # only then is the text read
+            answering = call.answering()
             meter.likely_input = estimator.prompt_tokens(call.chat, answering.entry)
+            said = estimator.answer_tokens(call.chat, answering.entry, answer, answering.output_limit)
         cost = meter.settle(
             Outcome(
                 answer.usage,
-                estimator.answer_tokens(call.chat, answering.entry, answer, answering.output_limit),
+                said,
                 finish_reason=answer.finish_reason,
                 usage_ignored=answer.usage_ignored,
                 output_bytes=answer.text_size,
