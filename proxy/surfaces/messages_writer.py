@@ -49,6 +49,7 @@ class MessageWriter:
         self._calls: dict[int, Call] = {}
         self._current: Call | None = None
         self._finish = ""
+        self._sealed: list[dict[str, Any]] = []
 
     def chunk(self, chunk: dict[str, Any]) -> bytes:
         """See ChunkWriter."""
@@ -104,6 +105,9 @@ class MessageWriter:
         block = messages_thoughts.block_of(detail)
         if block is None:
             return
+        if self._open == "text" and not detail.get("id") and not messages_thoughts.is_native(block):
+            self._sealed.append(block)  # of use with a call only; Claude Code takes the last block for the answer
+            return
         if block["type"] == "redacted_thinking":
             self._start("", block)
             self._end_block()
@@ -148,6 +152,11 @@ class MessageWriter:
 
     def _start_call(self, call: Call) -> None:
         self._end_block()
+        for sealed in self._sealed:
+            self._event("content_block_start", {"index": self._blocks, "content_block": sealed})
+            self._open = "whole"
+            self._end_block()
+        self._sealed.clear()
         block = {"type": "tool_use", "id": call.id, "name": call.name, "input": {}}
         self._event("content_block_start", {"index": self._blocks, "content_block": block})
         self._open = "tool_use"

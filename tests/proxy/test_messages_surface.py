@@ -384,6 +384,12 @@ STREAMS: dict[str, tuple[list[dict[str, Any]], str, list[dict[str, Any]], str]] 
         [call(0, "{}", id="call_0", function={"name": "f"}), {"reasoning_details": [FOREIGN]}], "tool_calls",
         [{"type": "tool_use", "id": "call_0", "name": "f", "input": {}},
          {"type": "redacted_thinking", "data": sealed(FOREIGN)}], "tool_use"),
+    "thinking sealed after the answer": (
+        [{"content": "A"}, {"reasoning_details": [{**FOREIGN, "id": None}]}], "stop", [text("A")], "end_turn"),
+    "thinking sealed between words and a call": (
+        [{"content": "A"}, {"reasoning_details": [{**FOREIGN, "id": None}]}, opening(0), call(0, "{}")], "tool_calls",
+        [text("A"), {"type": "redacted_thinking", "data": sealed({**FOREIGN, "id": None})},
+         {"type": "tool_use", "id": "call_0", "name": "f", "input": {}}], "tool_use"),
     "a refusal": ([{"refusal": "No."}], "content_filter", [text("No.")], "refusal"),
 }  # fmt: skip
 
