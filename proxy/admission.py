@@ -62,7 +62,7 @@ class Quote(NamedTuple):
             return self._replace(run_id=run_id)
         literal = self.span.literal[:-1] + ("," if len(self.span.literal) > 2 else "") + f"{allowance_id}}}"
         remedy = "Raise x-run-budget, or start another run."
-        names = {**self.span.names, allowance_id: LimitName("run", f"budget of run {run_id}", None, remedy)}
+        names = {**self.span.names, allowance_id: LimitName("run", "budget", None, remedy)}
         return self._replace(span=replace(self.span, literal=literal, names=names), run_id=run_id)
 
     def longest_s(self) -> int:

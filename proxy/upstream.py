@@ -13,6 +13,8 @@ from proxy.directory import Credential, Target
 from proxy.errors import BadRequest, GatewayError, Unavailable
 from proxy.http_client import ClientProblem, Connection, NotConnected, Pool, TimedOut
 
+FILTERS = frozenset({"content_policy", "content_policy_violation", "moderation_blocked", "data_inspection_failed"})
+"""What upstreams call it when their filter refuses a prompt."""
 MOST_HEADS = 1000
 OPERATORS = frozenset({"invalid_api_key", "insufficient_quota"})
 """Codes of what is wrong between the operator and the upstream, whatever the status they come with."""
@@ -161,8 +163,7 @@ def judge(status: int, said: FailureMessage, retry_after: str | None) -> Failure
             return Failure(error, True, status=status)
         return Failure(error, True, kind=Kind.AUTH, status=status, certain=operators or status == 401)
     if status in (400, 413, 422):
-        code = said.code or ("context_length_exceeded" if "context" in said.message.lower() else "invalid_value")
-        refusal = BadRequest(said.message or "The upstream refused the request.", code, param=said.param)
+        refusal = BadRequest(said.message or "The upstream refused the request.", refusal_code(said), param=said.param)
         return Failure(refusal, False, kind=Kind.REFUSED, status=status)
     if status in (429, 503, 529):
         error = Unavailable(
@@ -173,6 +174,13 @@ def judge(status: int, said: FailureMessage, retry_after: str | None) -> Failure
         error = Unavailable(504, "The upstream timed out.", "timeout")
         return Failure(error, True, kind=Kind.TIMEOUT, status=status)
     return Failure(Unavailable(502, f"The upstream failed{because}", "bad_gateway"), True, status=status)
+
+
+def refusal_code(said: FailureMessage) -> str:
+    """What a refused request is called here, whatever the upstream calls it."""
+    if said.code in FILTERS:
+        return "content_filter"
+    return said.code or ("context_length_exceeded" if "context" in said.message.lower() else "invalid_value")
 
 
 def parse_retry_after(value: str | None) -> float | None:

@@ -13,6 +13,8 @@ from proxy.dialects.shape import Answer, Asked, MalformedAnswer
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 FINISH_REASONS = frozenset({"stop", "length", "tool_calls", "content_filter", "function_call"})
+THEIR_OWN = {"cost", "cost_details", "citations_cost"}
+"""Members that tell what the operator pays."""
 ODD_REASONS = {
     "max_tokens": "length",
     "model_length": "length",
@@ -41,7 +43,11 @@ def read(raw: bytes, asked: Asked) -> Answer:
         choice["finish_reason"] = finish = finish_reason(choice.get("finish_reason"))
         size += message_size(message)
     usage, ignored = read_usage(body.get("usage"), asked.context_window)
+    if usage is not None and not shown_as_it_is(body["usage"]):
+        body["usage"] = meters.as_openai(usage)
     reported, tier = body.get("model"), body.get("service_tier")
+    for name in THEIR_OWN & body.keys():
+        del body[name]
     body["id"] = asked.answer_id
     body["object"] = "chat.completion"
     body["model"] = asked.model
@@ -56,6 +62,14 @@ def read(raw: bytes, asked: Asked) -> Answer:
         reported_model=reported if type(reported) is str else "",
         service_tier=tier if type(tier) is str else "",
     )
+
+
+def shown_as_it_is(usage: dict[str, Any]) -> bool:
+    """Whether an upstream's words for its usage are OpenAI's own and add up; others may name what the operator pays."""
+    prompt, completion = usage.get("prompt_tokens"), usage.get("completion_tokens")
+    if type(prompt) is not int or type(completion) is not int:
+        return False
+    return usage.keys() <= meters.OPENAIS_OWN and usage.get("total_tokens") == prompt + completion
 
 
 def decoded(raw: bytes) -> dict[str, Any]:

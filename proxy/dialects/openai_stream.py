@@ -12,7 +12,7 @@ from billing import meters
 from billing.meters import Usage
 from proxy.dialects import failures
 from proxy.dialects.chunks import DONE, MOST_GARBAGE
-from proxy.dialects.openai_answer import finish_reason, message_size, read_usage, repaired_message
+from proxy.dialects.openai_answer import finish_reason, message_size, read_usage, repaired_message, shown_as_it_is
 from proxy.dialects.shape import Asked
 from proxy.errors import GatewayError, Unavailable
 from proxy.sse import EventDecoder, TooLong
@@ -242,7 +242,7 @@ class OpenAIStream:
         read, ignored = read_usage(usage, self._asked.context_window)
         if read is not None:
             self.usage = read
-            self._raw_usage = usage if type(usage) is dict else None
+            self._raw_usage = usage if type(usage) is dict and shown_as_it_is(usage) else None
             self.usage_ignored = False
         elif self.usage is None:
             self.usage_ignored = self.usage_ignored or ignored
