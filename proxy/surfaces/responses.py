@@ -36,7 +36,7 @@ class Responses:
         body = answer.body
         choice = body["choices"][0]
         response = response_of(chat, body["id"], body.get("created", 0), choice["finish_reason"])
-        response["output"] = output_of(choice["message"], body["id"], spaces((chat.native or {}).get("tools")))
+        response["output"] = output_of(choice, body["id"], spaces((chat.native or {}).get("tools")))
         return orjson.dumps(finished(response, usage, body.get("service_tier"), extras))
 
     def error(self, error: GatewayError) -> bytes:
@@ -48,7 +48,7 @@ class Responses:
         said = error.body()["error"]
         told = {"type": "error", "code": error.code, "message": error.message, "param": error.param, "error": said}
         why = {"code": error.code, "message": error.message}
-        response = {"object": "response", "status": "failed", "error": why, "output": [], "usage": None}
+        response: dict[str, Any] = {"object": "response", "status": "failed", "error": why, "output": [], "usage": None}
         failed = {"type": "response.failed", "response": response}
         return b"event: error\ndata: %s\n\nevent: response.failed\ndata: %s\n\n" % (
             orjson.dumps(told),

@@ -65,26 +65,37 @@ def usage_of(usage: Usage) -> dict[str, Any]:
     prompt, completion = usage.prompt_tokens, usage.completion_tokens
     return {
         "input_tokens": prompt,
-        "input_tokens_details": {"cached_tokens": usage.cache_read},
+        "input_tokens_details": {
+            "cached_tokens": usage.cache_read,
+            "cache_write_tokens": usage.cache_write_5m + usage.cache_write_1h,
+        },
         "output_tokens": completion,
         "output_tokens_details": {"reasoning_tokens": usage.reasoning},
         "total_tokens": prompt + completion,
     }
 
 
-def output_of(message: dict[str, Any], answer_id: str, spaces: Spaces) -> list[dict[str, Any]]:
-    """Output items of a message: what it thought, what it said, what it calls, of which namespace."""
+def output_of(choice: dict[str, Any], answer_id: str, spaces: Spaces) -> list[dict[str, Any]]:
+    """Output items of a choice: what was thought, what was said, what is called, of which namespace."""
+    message = choice["message"]
     items: list[dict[str, Any]] = []
     thought, details = message.get("reasoning_content") or "", message.get("reasoning_details") or []
     if thought or details:
         items.append(reasoning_item(item_id(answer_id, "rs", len(items)), thought, details))
     text, refusal = message.get("content") or "", message.get("refusal") or ""
-    calls = message.get("tool_calls") or []
+    calls, likely = message.get("tool_calls") or [], logprobs_of(choice)
     if text or refusal or not calls:
-        items.append(message_item(item_id(answer_id, "msg", len(items)), text, refusal=refusal))
+        items.append(message_item(item_id(answer_id, "msg", len(items)), text, refusal=refusal, logprobs=likely))
     for call in calls:
         items.append(call_item(item_id(answer_id, "fc", len(items)), _placed(call, spaces)))
     return items
+
+
+def logprobs_of(choice: dict[str, Any]) -> list[Any]:
+    """The probabilities of a choice's tokens, which both APIs write alike."""
+    found = choice.get("logprobs")
+    content = found.get("content") if type(found) is dict else None
+    return content if type(content) is list else []
 
 
 def _placed(call: dict[str, Any], spaces: Spaces) -> dict[str, Any]:

@@ -62,6 +62,8 @@ class Translation:
         message: Body = {"role": role, "content": content}
         if role == "assistant":
             self._with_details(message)
+        else:
+            self._details = []  # reasoning that led to nothing
         self.messages.append(message)
 
     def _call(self, item: Body, kind: str, path: str) -> None:
@@ -151,11 +153,13 @@ def reasoning_item(item_id: str, text: str, details: Iterable[Any]) -> Body:
     return {"id": item_id, "type": "reasoning", "summary": summary, "encrypted_content": sealed(details)}
 
 
-def message_item(item_id: str, text: str, *, refusal: str = "", status: str = "completed") -> Body:
-    """What the model said."""
+def message_item(
+    item_id: str, text: str, *, refusal: str = "", status: str = "completed", logprobs: Iterable[Any] = ()
+) -> Body:
+    """What the model said, and how likely each token was, if that was asked for."""
     content: list[Body] = []
     if text or not refusal:
-        content.append({"type": "output_text", "text": text, "annotations": [], "logprobs": []})
+        content.append({"type": "output_text", "text": text, "annotations": [], "logprobs": list(logprobs)})
     if refusal:
         content.append({"type": "refusal", "refusal": refusal})
     return {"id": item_id, "type": "message", "status": status, "role": "assistant", "content": content}

@@ -13,6 +13,7 @@ from proxy.surfaces import responses_tools
 from proxy.surfaces.responses_items import STATEFUL, Translation
 
 OPERATION = "responses"
+PROBABLE = "message.output_text.logprobs"
 MOST_ITEMS = 20_000
 OF_SCHEMA = ("name", "description", "schema", "strict")
 
@@ -46,7 +47,8 @@ def parse(raw: bytes) -> ChatRequest:
         for name in ("parallel_tool_calls", "tool_choice"):
             body.pop(name, None)
     body |= {name: given[name] for name in given if name not in KNOWN}
-    if "top_logprobs" in body:
+    include = given.get("include")
+    if "top_logprobs" in body or (type(include) is list and PROBABLE in include):
         body["logprobs"] = True
     request = chat.request(body, size=len(raw))
     request.operation = OPERATION

@@ -10,7 +10,7 @@ import orjson
 
 from billing.meters import Usage
 from proxy.chat import ChatRequest
-from proxy.surfaces.responses_answer import finished, item_id, response_of
+from proxy.surfaces.responses_answer import finished, item_id, logprobs_of, response_of
 from proxy.surfaces.responses_items import call_item, message_item, reasoning_item
 from proxy.surfaces.responses_tools import spaces
 
@@ -25,6 +25,7 @@ class Item:
     text: str = ""
     refusal: str = ""
     details: list[Any] = field(default_factory=list)
+    logprobs: list[Any] = field(default_factory=list)
     call: dict[str, Any] = field(default_factory=dict)
     ended: bool = False
 
@@ -33,7 +34,7 @@ class Item:
         if self.kind == "rs":
             return reasoning_item(self.id, self.text, self.details)
         if self.kind == "msg":
-            return message_item(self.id, self.text, refusal=self.refusal, status=status)
+            return message_item(self.id, self.text, refusal=self.refusal, status=status, logprobs=self.logprobs)
         return call_item(self.id, self.call, status=status)
 
 
@@ -58,7 +59,7 @@ class ResponseWriter:
         self._tier = chunk.get("service_tier") or self._tier
         for choice in chunk["choices"]:
             if choice.get("index", 0) == 0:
-                self._delta(choice.get("delta") or {})
+                self._delta(choice.get("delta") or {}, logprobs_of(choice))
                 self._finish = choice.get("finish_reason") or self._finish
         return self._taken()
 
@@ -79,13 +80,13 @@ class ResponseWriter:
         self._event("response.created", response=response)
         self._event("response.in_progress", response=response)
 
-    def _delta(self, delta: dict[str, Any]) -> None:
+    def _delta(self, delta: dict[str, Any], logprobs: list[Any]) -> None:
         thought, text, refusal = delta.get("reasoning_content"), delta.get("content"), delta.get("refusal")
         details = delta.get("reasoning_details")
         if thought or details:
             self._think(thought or "", details or [])
         if text:
-            self._say(text)
+            self._say(text, logprobs)
         if refusal:
             self._refuse(refusal)
         for call in delta.get("tool_calls") or ():
@@ -102,13 +103,14 @@ class ResponseWriter:
         item.text += text
         self._told(item, "response.reasoning_summary_text.delta", summary_index=0, delta=text)
 
-    def _say(self, text: str) -> None:
+    def _say(self, text: str, logprobs: list[Any]) -> None:
         item = self._open("msg")
         if not item.text:
             part = {"type": "output_text", "text": "", "annotations": [], "logprobs": []}
             self._told(item, "response.content_part.added", content_index=0, part=part)
         item.text += text
-        self._told(item, "response.output_text.delta", content_index=0, delta=text, logprobs=[])
+        item.logprobs += logprobs
+        self._told(item, "response.output_text.delta", content_index=0, delta=text, logprobs=logprobs)
 
     def _refuse(self, text: str) -> None:
         item = self._open("msg")
@@ -188,8 +190,9 @@ class ResponseWriter:
 
     def _end_message(self, item: Item) -> None:
         if item.text:
-            part = {"type": "output_text", "text": item.text, "annotations": [], "logprobs": []}
-            self._told(item, "response.output_text.done", content_index=0, text=item.text, logprobs=[])
+            likely = item.logprobs
+            part = {"type": "output_text", "text": item.text, "annotations": [], "logprobs": likely}
+            self._told(item, "response.output_text.done", content_index=0, text=item.text, logprobs=likely)
             self._told(item, "response.content_part.done", content_index=0, part=part)
         if item.refusal:
             place = int(bool(item.text))
