@@ -119,8 +119,8 @@ class AnthropicStream(TranslatedStream):
         self._usage.update((name, value) for name, value in usage.items() if value is not None)
         read, ignored = answers.read_usage(self._usage, self.asked.context_window)
         if read is not None:
-            self.usage, self.usage_ignored = read, False
-        elif self.usage is None:
+            self.counted, self.usage_ignored = read, False
+        elif self.counted is None:
             self.usage_ignored = self.usage_ignored or ignored
         self.service_tier = answers.service_tier(self._usage) or self.service_tier
 

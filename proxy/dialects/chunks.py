@@ -25,7 +25,7 @@ class TranslatedStream:
     """
 
     def __init__(self, asked: Asked) -> None:
-        self.usage: Usage | None = None
+        self.counted: Usage | None = None
         self.usage_ignored = False
         self.finish_reason = ""
         self.failure: GatewayError | None = None
@@ -49,6 +49,11 @@ class TranslatedStream:
                 "model": asked.model,
             }
         )[:-1]
+
+    @property
+    def usage(self) -> Usage | None:
+        """See AnswerStream."""
+        return self.counted
 
     def feed(self, chunk: bytes) -> bytes:
         """See AnswerStream."""

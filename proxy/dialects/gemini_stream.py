@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,6 +13,10 @@ from proxy.dialects.gemini_answer import PICTURE_SIZE
 from proxy.dialects.shape import Asked
 
 
+MOST_COUNTS = 8
+"""How many of the last counts are kept until somebody asks: should the very last not be true, one before it is."""
+
+
 class GeminiStream(TranslatedStream):
     """One stream. Its end has no mark: why a candidate finished is told at the close, as more of it may still come."""
 
@@ -20,6 +25,7 @@ class GeminiStream(TranslatedStream):
         self._reading = gemini_answer.Reading(asked.answer_id)
         self._ends: dict[int, str] = {}
         self._over = False
+        self._counts: deque[Any] = deque(maxlen=MOST_COUNTS)
         self.thoughts = self._reading.thoughts
 
     def event(self, event: dict[str, Any]) -> None:
@@ -35,7 +41,14 @@ class GeminiStream(TranslatedStream):
         if gemini_answer.blocked(event):
             for index in range(self.asked.choices):
                 self._ends.setdefault(index, "content_filter")
-        self._count(event.get("usageMetadata"))
+        self._counts.append(event.get("usageMetadata"))
+
+    @property
+    def usage(self) -> Usage | None:
+        """See AnswerStream. Every event has counts, so they are read when somebody asks, in their order."""
+        while self._counts:
+            self._count(self._counts.popleft())
+        return self.counted
 
     def complete(self) -> bool:
         """See AnswerStream. A stream that ended may have brought fewer candidates than were asked for."""
@@ -79,9 +92,9 @@ class GeminiStream(TranslatedStream):
         images = self._reading.images
         read, ignored = gemini_answer.read_usage(counts, self.asked.context_window, images)
         if read is not None:
-            self.usage, self.usage_ignored = read, False
-        elif self.usage is not None:
-            self.usage = self.usage._replace(images=images)
+            self.counted, self.usage_ignored = read, False
+        elif self.counted is not None:
+            self.counted = self.counted._replace(images=images)
         else:
             self.usage_ignored = self.usage_ignored or ignored
 
