@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import openai
@@ -147,3 +148,60 @@ def test_it_refuses_what_it_cannot_do(client: openai.OpenAI, wrong: dict[str, An
     with pytest.raises(openai.BadRequestError) as refused:
         client.responses.create(**{"model": "openai/echo", "input": SAID, **wrong})
     assert refused.value.param == param
+
+
+def test_calls_of_a_namespace_come_back_under_it(client: openai.OpenAI, dialect: str) -> None:
+    space: Any = {"type": "namespace", "name": "crm", "description": "Customers.", "tools": [TOOL]}
+    offered: Any = {"type": "web_search"}
+    asked: list[Any] = [said(SAID)]
+    wanted: Any = {"model": f"{dialect}/tools", "tools": [space, offered]}
+    raw = client.responses.with_raw_response.create(input=asked, **wanted)
+    assert "web_search" in raw.headers["x-tollgate-dropped"]
+    first: Response = raw.parse()
+    call = called(first)
+    assert (call.name, call.namespace) == ("get_weather", "crm")
+    output: Any = {"type": "function_call_output", "call_id": call.call_id, "output": "sunny"}
+    second: Response = client.responses.create(input=[*asked, *brought(first), output], **wanted)
+    assert "sunny" in second.output_text
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_it_tells_how_likely_each_token_was(client: openai.OpenAI, stream: bool) -> None:
+    wanted: Any = {"model": "openai/echo", "input": SAID, "top_logprobs": 2}
+    if stream:
+        with client.responses.stream(**wanted) as events:
+            answer: Response = events.get_final_response()
+    else:
+        answer = client.responses.create(**wanted)
+    [item] = answer.output
+    assert item.type == "message"
+    [part] = item.content
+    assert part.type == "output_text"
+    assert [(one.token, len(one.top_logprobs)) for one in part.logprobs or []] == [
+        ("one", 2), (" two", 2), (" three", 2),
+    ]  # fmt: skip
+
+
+def test_fifty_at_once(client: openai.OpenAI, dialect: str) -> None:
+    def ask(number: int) -> str:
+        answer = client.responses.create(model=f"{dialect}/echo", input=f"number {number}")
+        return answer.output_text
+
+    with ThreadPoolExecutor(50) as pool:
+        assert list(pool.map(ask, range(50))) == [f"number {number}" for number in range(50)]
+
+
+def test_a_stream_that_is_left_is_settled_at_what_it_used(client: openai.OpenAI, shop: Shop, dialect: str) -> None:
+    stream = client.responses.create(model=f"{dialect}/paced-100x10", input=SAID, stream=True)
+    begun = next(iter(stream))
+    assert begun.type == "response.created"
+    stream.close()
+    event = shop.event(begun.response.id.replace("resp_", "chatcmpl-"))
+    assert (event["state"], event["basis"], event["completion_tokens"]) == ("settled", "exact", 100)
+
+
+def test_errors_are_the_sdks(client: openai.OpenAI, shop: Shop, dialect: str) -> None:
+    with pytest.raises(openai.NotFoundError):
+        client.responses.create(model=f"{dialect}/nothing", input=SAID)
+    with shop.client("sk-tg-wrong") as stranger, pytest.raises(openai.AuthenticationError):
+        stranger.responses.create(model=f"{dialect}/echo", input=SAID)
