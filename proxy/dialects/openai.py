@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 from urllib.parse import quote
 
@@ -16,6 +18,8 @@ from proxy.parameters import bad
 
 SAMPLING = ("temperature", "top_p", "top_k", "min_p")
 
+_REASONING = re.compile(r"(?:openai/)?(?:o[1-9]|gpt-[5-9])(?![0-9a-z])")
+
 
 class OpenAI:
     """The dialect. What its upstreams do differently is in their rules."""
@@ -28,7 +32,7 @@ class OpenAI:
         body["model"] = upstream_model
         if not rules.get("reasoning_details"):
             body["messages"] = without_details(body["messages"])
-        wanted = rules.get("max_tokens_param")
+        wanted = rules.get("max_tokens_param") or limit_name(upstream_model)
         if wanted is None:
             wanted = "max_completion_tokens" if "max_completion_tokens" in body else "max_tokens"
         body.pop("max_tokens", None)
@@ -50,6 +54,12 @@ class OpenAI:
     def failure_message(self, raw: bytes) -> FailureMessage:
         """See proxy/dialects/failures.py."""
         return failures.message_of(raw)
+
+
+@lru_cache(maxsize=1024)
+def limit_name(upstream_model: str) -> str | None:
+    """What a family calls the output limit, where no rule says it: OpenAI's reasoning models refuse ``max_tokens``."""
+    return "max_completion_tokens" if _REASONING.match(upstream_model) else None
 
 
 def without_details(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -30,6 +30,27 @@ def test_it_sends_everything_where_there_are_no_rules() -> None:
     assert body == {**BODY, "model": "theirs", "top_k": 3, "unheard_of": 1, "max_tokens": 50}
 
 
+@pytest.mark.parametrize(
+    ("model", "name"),
+    [
+        ("gpt-5", "max_completion_tokens"),
+        ("openai/gpt-5.1-mini", "max_completion_tokens"),
+        ("o3-mini-2025-01-31", "max_completion_tokens"),
+        ("o1", "max_completion_tokens"),
+        ("gpt-4o", "max_tokens"),
+        ("gpt-50b-chat", "max_tokens"),
+        ("olmo-2", "max_tokens"),
+    ],
+)
+def test_it_names_the_output_limit_as_the_models_family_does(model: str, name: str) -> None:
+    limits = {"max_tokens", "max_completion_tokens"}
+    for given in ({}, {"max_tokens": 9}):
+        call = OpenAI().call(request({**BODY, **given}, size=100), model, 50, {})
+        assert limits & orjson.loads(call.body).keys() == {name}
+    call = OpenAI().call(request(dict(BODY), size=100), model, 50, {"max_tokens_param": "max_tokens"})
+    assert limits & orjson.loads(call.body).keys() == {"max_tokens"}
+
+
 @pytest.mark.parametrize("name", rules.PRESETS)
 def test_every_preset_is_made_of_rules_there_are(name: str) -> None:
     rules.check(rules.PRESETS[name])
