@@ -46,6 +46,14 @@ def pytest_configure(config: pytest.Config) -> None:
     TransactionTestCase._fixture_teardown = _renew_database  # type: ignore[attr-defined]
 
 
+def pytest_report_header() -> str:
+    """Whether the JavaScript clients are tried here."""
+    from tests.clients import nodejs
+
+    tried = "tried" if nodejs.PRESENT else f"left out, for want of Node {nodejs.OLDEST} and npm"
+    return f"JavaScript clients: {tried}"
+
+
 def pytest_unconfigure(config: pytest.Config) -> None:
     """Stop them at the very end."""
     if SERVERS.owner:

@@ -30,7 +30,7 @@ class Chat:
     def __init__(self, shop: Shop, key: str, dialect: str) -> None:
         self.shop, self.key, self.dialect = shop, key, dialect
 
-    def __call__(self, kind: str, model: str = "") -> ChatOpenAI:
+    def __call__(self, kind: str, model: str = "", responses: bool = False) -> ChatOpenAI:
         name = model or f"{self.dialect}/{kind}"
         return ChatOpenAI(
             model=name,
@@ -39,6 +39,7 @@ class Chat:
             max_retries=0,
             timeout=30,
             stream_usage=True,
+            use_responses_api=responses,
         )
 
 
@@ -48,6 +49,17 @@ def test_it_answers(chat: Chat) -> None:
     assert answer.usage_metadata is not None
     assert answer.usage_metadata["output_tokens"] == 3
     assert answer.response_metadata["finish_reason"] == "stop"
+
+
+def test_it_answers_by_responses(chat: Chat) -> None:
+    answer = chat("echo", responses=True).invoke([SystemMessage("Be brief."), HumanMessage(SAID)])
+    assert answer.text == SAID
+    assert "".join(part.text for part in chat("echo", responses=True).stream(SAID)) == SAID
+    model = chat("tools", responses=True).bind_tools([look_up])
+    question = HumanMessage("Paris")
+    called = model.invoke([question])
+    result = look_up.invoke(called.tool_calls[0])
+    assert model.invoke([question, called, result]).text == "The tool says: found Paris"
 
 
 @pytest.mark.asyncio(loop_scope="module")  # it keeps its connections for all models of an address
@@ -95,7 +107,7 @@ def test_it_is_shown_a_picture(chat: Chat) -> None:
         {"type": "text", "text": "What is this?"},
         {"type": "image_url", "image_url": {"url": picture()}},
     ]
-    assert chat("echo").invoke([HumanMessage(parts)]).content == "What is this?"  # type: ignore[arg-type]
+    assert chat("echo").invoke([HumanMessage(parts)]).content == "What is this?"
 
 
 def test_it_answers_many(chat: Chat) -> None:

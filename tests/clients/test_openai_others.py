@@ -1,4 +1,4 @@
-"""What openai-python calls besides chat: responses and embeddings, calls with an idempotency key, faults of ours."""
+"""What openai-python calls besides chat, calls with an idempotency key, and faults of ours."""
 
 from __future__ import annotations
 
@@ -11,21 +11,9 @@ import openai
 import pytest
 
 from proxy.app import App
-from tests.clients.material import SAID, Echo, picture, said
+from tests.clients.material import SAID, picture, said
 from tests.clients.shop import Shop
 from tests.clients.test_openai_errors import Calls, raised
-
-TOOL: Any = {
-    "type": "function",
-    "name": "look_up",
-    "parameters": {
-        "type": "object",
-        "properties": {"text": {"type": "string"}},
-        "required": ["text"],
-        "additionalProperties": False,
-    },
-    "strict": True,
-}
 
 
 @pytest.fixture
@@ -35,55 +23,6 @@ def client(shop: Shop, key: str) -> Iterator[openai.OpenAI]:
 
 
 # -- responses
-
-
-def test_responses_answer(client: openai.OpenAI, dialect: str) -> None:
-    answer = client.responses.create(model=f"{dialect}/echo", input=SAID, instructions="Be brief.")
-    assert (answer.output_text, answer.status, answer.model) == (SAID, "completed", f"{dialect}/echo")
-    assert answer.usage is not None
-    assert answer.usage.output_tokens == 3
-
-
-def test_responses_are_cut_at_the_limit(client: openai.OpenAI, dialect: str) -> None:
-    answer = client.responses.create(model=f"{dialect}/echo", input="a " * 40, max_output_tokens=16)
-    assert answer.status == "incomplete"
-    assert answer.incomplete_details is not None
-    assert answer.incomplete_details.reason == "max_output_tokens"
-
-
-def test_responses_stream(client: openai.OpenAI, dialect: str) -> None:
-    with client.responses.stream(model=f"{dialect}/echo", input=SAID) as stream:
-        kinds = [event.type for event in stream]
-        answer = stream.get_final_response()
-    assert (kinds[0], kinds[-1]) == ("response.created", "response.completed")
-    assert answer.output_text == SAID
-    assert answer.usage is not None
-    assert answer.usage.output_tokens == 3
-
-
-def test_responses_call_tools_and_read_their_results(client: openai.OpenAI, dialect: str) -> None:
-    model = f"{dialect}/tools"
-    answer = client.responses.create(model=model, input="Paris", tools=[TOOL])
-    [call] = [item for item in answer.output if item.type == "function_call"]
-    assert (call.name, call.arguments.replace(" ", "")) == ("look_up", '{"text":"Paris"}')
-    turns: Any = [*said("Paris"), *(item.model_dump(exclude_none=True) for item in answer.output)]
-    turns.append({"type": "function_call_output", "call_id": call.call_id, "output": "sunny"})
-    with client.responses.stream(model=model, input=turns, tools=[TOOL]) as stream:
-        after = stream.get_final_response()
-    assert after.output_text == "The tool says: sunny"
-
-
-def test_responses_stream_tools(client: openai.OpenAI, dialect: str) -> None:
-    with client.responses.stream(model=f"{dialect}/tools", input="Paris", tools=[TOOL]) as stream:
-        kinds = {event.type for event in stream}
-        answer = stream.get_final_response()
-    assert {"response.function_call_arguments.delta", "response.function_call_arguments.done"} <= kinds
-    assert [item.name for item in answer.output if item.type == "function_call"] == ["look_up"]
-
-
-def test_responses_have_a_shape(client: openai.OpenAI, dialect: str) -> None:
-    answer = client.responses.parse(model=f"{dialect}/json", input=SAID, text_format=Echo)
-    assert answer.output_parsed == Echo(echo=SAID)
 
 
 def test_responses_are_shown_a_picture(client: openai.OpenAI, dialect: str) -> None:

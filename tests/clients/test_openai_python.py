@@ -89,8 +89,9 @@ def test_it_calls_a_tool_and_reads_its_result(client: openai.OpenAI, dialect: st
 
 @pytest.mark.parametrize("choice", ["auto", "required", {"type": "function", "function": {"name": "look_up"}}])
 def test_a_tool_may_be_demanded(client: openai.OpenAI, dialect: str, choice: Any) -> None:
-    answer = client.chat.completions.create(  # type: ignore[call-overload]
-        model=f"{dialect}/tools", messages=said("Paris"), tools=[TOOL], tool_choice=choice, parallel_tool_calls=False
+    tools: Any = [TOOL]
+    answer = client.chat.completions.create(
+        model=f"{dialect}/tools", messages=said("Paris"), tools=tools, tool_choice=choice, parallel_tool_calls=False
     )
     assert called(answer).function.name == "look_up"
 

@@ -1,4 +1,4 @@
-"""The Vercel AI SDK, as it comes, with both of its OpenAI providers, against every dialect."""
+"""The Vercel AI SDK, as it comes, with its OpenAI providers, against every dialect."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.clients.material import SAID
 from tests.clients.shop import Shop, spoken
 
 Told = dict[str, Any]
-PROVIDERS = ("openai", "compatible")
+PROVIDERS = ("chat", "responses", "compatible")
 FAILING = ("500", "503", "429-1")
 ERRORS = {
     "badRequest": (400, False),

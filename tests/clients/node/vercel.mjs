@@ -10,7 +10,8 @@ const Echo = z.object({ echo: z.string() });
 const found = { look_up: tool({ description: "Looks a text up.", inputSchema: z.object({ text: z.string() }), execute: ({ text }) => `found ${text}` }) };
 
 const providers = {
-  openai: (options = {}) => createOpenAI({ baseURL: base, apiKey: key, ...options }).chat,
+  chat: (options = {}) => createOpenAI({ baseURL: base, apiKey: key, ...options }).chat,
+  responses: (options = {}) => createOpenAI({ baseURL: base, apiKey: key, ...options }).responses,
   compatible: (options = {}) =>
     createOpenAICompatible({ name: "tollgate", baseURL: base, apiKey: key, includeUsage: true, supportsStructuredOutputs: true, ...options }),
 };
