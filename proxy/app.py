@@ -33,7 +33,7 @@ _SLASHES = re.compile(r"//+")
 _VERSION = re.compile(r"(?:/v1(?=/|$))+", re.IGNORECASE)
 _ENVELOPED = re.compile(r"/api(?=/v1(?:/|$))", re.IGNORECASE)
 _AZURE = re.compile(
-    r"/openai(?:(?=/v1/)|/deployments/.+?(?=/(?:chat/completions|completions|embeddings|images/|responses)))",
+    r"/openai(?:(?=/v1/)|/deployments/(.+?)(?=/(?:chat/completions|completions|embeddings|images/|responses)))",
     re.IGNORECASE,
 )
 
@@ -57,7 +57,7 @@ class App:
         exchange = Exchange(
             scope, receive, send, request_id=request_id, most_body=self._most_body, patience=self._patience
         )
-        path, enveloped = normal(scope["path"])
+        path, enveloped, exchange.deployment = normal(scope["path"])
         surface = (ENVELOPES if enveloped else SURFACES).get(path)
         shown = surface or (ENVELOPE if enveloped else MESSAGES if path.startswith("/messages/") else PLAIN)
         try:
@@ -106,18 +106,21 @@ class App:
         await exchange.respond(error.status, (JSON, *error.headers), surface.error(error))
 
 
-def normal(path: str) -> tuple[str, bool]:
-    """The path below ``/v1``, and whether answers go in the envelope: doubled and missing parts are what clients do."""
+def normal(path: str) -> tuple[str, bool, str]:
+    """The path below ``/v1``, whether answers go in the envelope, and the deployment that Azure's clients name in it.
+
+    Doubled and missing parts are what clients do.
+    """
     if path == "/v1/chat/completions":
-        return "/chat/completions", False
+        return "/chat/completions", False, ""
     path = _SLASHES.sub("/", unquote(path))
     enveloped = _ENVELOPED.match(path)
     if enveloped:
         path = path[len("/api") :]
-    azure = _AZURE.match(path)
+    azure, deployment = _AZURE.match(path), ""
     if azure:
-        path = path[azure.end() :]
+        path, deployment = path[azure.end() :], azure[1] or ""
     version = _VERSION.match(path)
     if version:
         path = path[version.end() :]
-    return path.rstrip("/") or "/", enveloped is not None
+    return path.rstrip("/") or "/", enveloped is not None, deployment

@@ -32,6 +32,9 @@ EXPOSED = (
 )
 
 
+CORS: Headers = ((b"access-control-allow-origin", b"*"), (b"access-control-expose-headers", EXPOSED))
+
+
 class HungUp(Exception):
     """The client left before its request was complete."""
 
@@ -40,8 +43,8 @@ class Exchange:
     """One request and its answer. ``headers`` are the client's, by lower-case name; of a name sent twice, the last."""
 
     __slots__ = (
-        "_extra", "_most_body", "_patience", "_sent", "_unread", "headers", "late", "query", "receive", "recorded",
-        "request_id", "send", "started",
+        "_extra", "_most_body", "_named", "_patience", "_sent", "_unread", "deployment", "headers",
+        "late", "query", "receive", "recorded", "request_id", "send", "started",
     )  # fmt: skip
 
     def __init__(
@@ -61,16 +64,17 @@ class Exchange:
         self.send = send
         self.request_id = request_id
         self.started = self.recorded = self.late = False
+        self.deployment = ""
         self._most_body = most_body
         self._patience = patience
         self._unread = self.headers.get(b"content-length", b"0") != b"0" or b"transfer-encoding" in self.headers
+        self._extra: Headers = CORS if b"origin" in self.headers else ()
+        self.name(request_id)
+
+    def name(self, request_id: str) -> None:
+        """Answer under this request's id, in OpenAI's header and in Anthropic's: a repeated answer has the first's."""
         shown = b"req_" + request_id.encode()
-        self._extra: Headers = ((b"x-request-id", shown), (b"request-id", shown))  # OpenAI's name and Anthropic's
-        if b"origin" in self.headers:
-            self._extra += (
-                (b"access-control-allow-origin", b"*"),
-                (b"access-control-expose-headers", EXPOSED),
-            )
+        self._named: Headers = ((b"x-request-id", shown), (b"request-id", shown))
 
     @property
     def key(self) -> bytes | None:
@@ -153,13 +157,21 @@ class Exchange:
     async def start(self, status: int, headers: Headers) -> None:
         """Send the head of an answer."""
         self.started = True
-        await self.send({"type": "http.response.start", "status": status, "headers": [*headers, *self._extra]})
+        await self.send(
+            {"type": "http.response.start", "status": status, "headers": [*headers, *self._named, *self._extra]}
+        )
 
     async def respond(self, status: int, headers: Headers, body: bytes) -> None:
         """Send a whole answer."""
         self.started = True
         length = ((b"content-length", b"%d" % len(body)),)
-        await self.send({"type": "http.response.start", "status": status, "headers": [*headers, *length, *self._extra]})
+        await self.send(
+            {
+                "type": "http.response.start",
+                "status": status,
+                "headers": [*headers, *length, *self._named, *self._extra],
+            }
+        )
         await self.send({"type": "http.response.body", "body": body, "more_body": False})
 
     def _opened(self, body: bytes, encoding: bytes) -> bytes:

@@ -122,6 +122,8 @@ class Gateway:
         """Serve one call, or repeat the answer that its idempotency key had before."""
         grant = self.authenticate(exchange.key)
         raw = await exchange.body()
+        if exchange.deployment:
+            raw = named(raw, exchange.deployment)
         key = exchange.headers.get(b"idempotency-key")
         if key is None:
             await self._serve(exchange, surface, grant, raw)
@@ -129,6 +131,7 @@ class Gateway:
         idempotency = self._memory.idempotency
         claimed = await idempotency.claim(grant, key, path.encode(), raw, request_id=exchange.request_id)
         if isinstance(claimed, Replay):
+            exchange.name(claimed.request_id)
             await exchange.respond(claimed.status, (*claimed.headers, headers.REPLAYED), claimed.body)
             return
         recorder = exchange.send = Recorder(exchange.send, keep=lambda done: idempotency.settle(claimed, done))
@@ -303,6 +306,15 @@ class Gateway:
         else:
             tail = translator.tail(call.meter.usage, self._extras(call, translator.finish_reason, cost))
         await call.exchange.send({"type": "http.response.body", "body": tail, "more_body": False})
+
+
+def named(raw: bytes, deployment: str) -> bytes:
+    """A body with the model that its path names, unless it names one itself: of a name sent twice the last counts."""
+    inner = raw.lstrip()
+    if not inner.startswith(b"{"):
+        return raw
+    rest = inner[1:].lstrip()
+    return b'{"model":' + orjson.dumps(deployment) + (b"" if rest.startswith(b"}") else b",") + rest
 
 
 def tier_to_bill(chat: ChatRequest, served: str) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 
 import orjson
 
+from billing import meters
 from billing.meters import Usage
 from proxy.chat import ChatRequest
 from proxy.dialects import anthropic_answer as answers
@@ -97,6 +98,7 @@ class NativeStream:
         "_buffer",
         "_bytes",
         "_decoder",
+        "_ending",
         "_events",
         "_garbage",
         "_overhead",
@@ -124,6 +126,7 @@ class NativeStream:
         self._decoder = EventDecoder()
         self._buffer = b""
         self._usage: dict[str, Any] = {}
+        self._ending: dict[str, Any] = {"type": "message_delta", "delta": {"stop_reason": None, "stop_sequence": None}}
         self._garbage = 0
         self._events = 0
         self._bytes = 0
@@ -171,8 +174,15 @@ class NativeStream:
         return bool(self.finish_reason)
 
     def tail(self, usage: Usage, extras: Mapping[str, Any]) -> bytes:
-        """The last event. The upstream has told its own usage; our additions have no place in its words."""
-        return STOP
+        """Why it stopped and what it used, which was kept back for what we add; and the last event.
+
+        The upstream's own words for its usage stay, if they can be true.
+        """
+        believed = self.usage is not None and not self.usage_ignored and "usage" in self._ending
+        ending = (
+            {**self._ending, **extras} if believed else {**self._ending, "usage": meters.as_anthropic(usage), **extras}
+        )
+        return b"event: message_delta\ndata: " + orjson.dumps(ending) + b"\n\n" + STOP
 
     def _translate(self, chunk: bytes) -> bytes:
         try:
@@ -198,7 +208,7 @@ class NativeStream:
         kind = event.get("type") if type(event) is dict else None
         if type(event) is not dict or type(kind) is not str or not kind.isidentifier():
             self._garbage += 1
-            if self._garbage > MOST_GARBAGE:
+            if self._garbage > MOST_GARBAGE or data.lstrip().startswith(b"{"):  # a part of the answer is lost
                 self.failure = Unavailable(502, "The upstream sent something that is no event.", "bad_gateway")
             return b""
         if kind == "error":
@@ -215,6 +225,8 @@ class NativeStream:
             reason = delta.get("stop_reason") if type(delta) is dict else None
             if reason:
                 self.finish_reason = answers.finish_reason(reason)
+                self._ending = event
+                return b""
         written = b"event: %s\ndata: %s\n\n" % (kind.encode(), data.replace(b"\n", b" "))
         if kind == "content_block_delta":
             self._learn(event, written)

@@ -12,7 +12,6 @@ from proxy.dialects.chunks import TranslatedStream
 from proxy.dialects.gemini_answer import PICTURE_SIZE
 from proxy.dialects.shape import Asked
 
-
 MOST_COUNTS = 8
 """How many of the last counts are kept until somebody asks: should the very last not be true, one before it is."""
 

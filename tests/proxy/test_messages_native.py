@@ -187,7 +187,23 @@ def test_it_knows_a_stream_that_ends_too_soon(kept: int) -> None:
 
 def test_it_gives_up_on_garbage() -> None:
     stream = NATIVE.stream(ASKED)
-    stream.feed(b"".join(map(event, TALK[:4])) + b"data: {nonsense\n\n" * 16)
+    stream.feed(b"".join(map(event, TALK[:4])) + b"data: nonsense\n\n" * 16)
     assert stream.failure is None
     stream.feed(b"data: 7\n\n")
     assert stream.failure is not None
+
+
+def test_a_broken_event_breaks_the_stream_as_a_part_of_the_answer_is_lost() -> None:
+    stream = NATIVE.stream(ASKED)
+    stream.feed(b"".join(map(event, TALK[:4])) + b"data: {nonsense\n\n")
+    assert stream.failure is not None
+
+
+def test_it_says_what_was_booked_where_the_upstreams_counts_cannot_be_true() -> None:
+    stream = NATIVE.stream(ASKED)
+    untrue = {"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": {"output_tokens": -7}}
+    started = {"type": "message_start", "message": {"id": "m", "type": "message", "model": "x", "content": []}}
+    stream.feed(event(started) + event(untrue) + event({"type": "message_stop"}))
+    ending = events(stream.tail(READ, {"cost": 1}))[0]
+    assert ending["usage"]["output_tokens"] == READ.completion_tokens
+    assert ending["cost"] == 1

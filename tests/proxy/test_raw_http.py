@@ -432,3 +432,13 @@ def test_only_assistants_call_tools(town: Town, key: str) -> None:
         json.dumps(body() | {"messages": [{"role": "user", "content": "x", "tool_calls": {"a": 1}}]}).encode(),
     )
     assert (answer.status, answer.error["param"]) == (400, "messages[0].tool_calls")
+
+
+def test_an_azure_path_names_the_model_where_the_body_does_not(town: Town, key: str) -> None:
+    path = "/openai/deployments/sandbox%2Fecho/chat/completions?api-version=2024-10-21"
+    asked = {"messages": [{"role": "user", "content": "one two"}]}
+    answer = town.http.post(path, json=asked, headers={"api-key": key})
+    assert (answer.status_code, answer.json()["model"]) == (200, "sandbox/echo")
+    named = town.http.post(path, json={**asked, "model": "sandbox/fixed"}, headers={"api-key": key})
+    assert named.json()["model"] == "sandbox/fixed"
+    assert town.http.post(path, json={}, headers={"api-key": key}).json()["error"]["param"] == "messages"

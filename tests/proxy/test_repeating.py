@@ -111,3 +111,10 @@ def test_a_key_that_is_none_is_refused(town: Town, name: str) -> None:
     refused = send(town, town.key(), name, body())
     assert refused.status_code == 400
     assert refused.json()["error"]["param"] == "Idempotency-Key"
+
+
+def test_a_repeated_answer_goes_by_the_name_of_the_call_that_was_charged(town: Town) -> None:
+    key, name = town.key(), secrets.token_hex(8)
+    first, again = send(town, key, name, body()), send(town, key, name, body())
+    assert again.headers["x-request-id"] == first.headers["x-request-id"]
+    assert again.headers["x-request-id"].removeprefix("req_") == again.json()["id"].removeprefix("chatcmpl-")
