@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import hmac
 import re
 import secrets
@@ -41,6 +42,22 @@ def checksum(body: bytes) -> str:
 def well_formed(key: bytes) -> bool:
     """Whether shape and checksum are right."""
     return _SHAPE.fullmatch(key) is not None and key[-6:] == checksum(key[:-6]).encode()
+
+
+class Digester:
+    """``digest`` for many keys under one pepper: RFC 2104's two blocks are hashed once, which is half of the work."""
+
+    def __init__(self, pepper: bytes) -> None:
+        block = (hashlib.sha256(pepper).digest() if len(pepper) > 64 else pepper).ljust(64, b"\0")
+        self._inner = hashlib.sha256(bytes(byte ^ 0x36 for byte in block))
+        self._outer = hashlib.sha256(bytes(byte ^ 0x5C for byte in block))
+
+    def digest(self, key: bytes) -> bytes:
+        """HMAC-SHA256 of the whole key, 32 bytes."""
+        inner, outer = self._inner.copy(), self._outer.copy()
+        inner.update(key)
+        outer.update(inner.digest())
+        return outer.digest()
 
 
 def digest(key: bytes, pepper: bytes) -> bytes:

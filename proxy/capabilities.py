@@ -28,13 +28,16 @@ def check(chat: ChatRequest, entry: ModelEntry, price: PriceVersion) -> None:
             "service_tier",
         )
     if deed == "chat":
-        _check_outputs(chat, entry)
+        if "modalities" in chat.body:
+            _check_outputs(chat, entry)
         _check_inputs(chat, entry)
 
 
 def images_of(chat: ChatRequest, entry: ModelEntry) -> int:
     """How many images a chat answer can bring: some models make them unasked."""
-    return MOST_IMAGES * chat.choices if "image" in entry.capabilities.get("output", ()) else 0
+    if not entry.capabilities or "image" not in entry.capabilities.get("output", ()):
+        return 0
+    return MOST_IMAGES * chat.choices
 
 
 def _check_outputs(chat: ChatRequest, entry: ModelEntry) -> None:

@@ -69,12 +69,13 @@ class Exchange:
         self._patience = patience
         self._unread = self.headers.get(b"content-length", b"0") != b"0" or b"transfer-encoding" in self.headers
         self._extra: Headers = CORS if b"origin" in self.headers else ()
-        self.name(request_id)
+        shown = b"req_" + request_id.encode()
+        self._named: Headers = ((b"x-request-id", shown), (b"request-id", shown))
 
     def name(self, request_id: str) -> None:
         """Answer under this request's id, in OpenAI's header and in Anthropic's: a repeated answer has the first's."""
         shown = b"req_" + request_id.encode()
-        self._named: Headers = ((b"x-request-id", shown), (b"request-id", shown))
+        self._named = ((b"x-request-id", shown), (b"request-id", shown))
 
     @property
     def key(self) -> bytes | None:

@@ -98,7 +98,7 @@ class Gateway:
         self._admission = Admission(limiter, journal)
         self._attempts = attempts
         self._memory = memory
-        self._pepper = options.pepper
+        self._digest = key_format.Digester(options.pepper).digest
         self._options = options
 
     def new_id(self) -> str:
@@ -109,7 +109,7 @@ class Gateway:
         """The grant of a key, by its full digest; the same refusal whatever is wrong with it."""
         if key is None or len(key) != key_format.LENGTH:
             raise Unauthorized
-        grant = self.directory.grants.get(key_format.digest(key, self._pepper))
+        grant = self.directory.grants.get(self._digest(key))
         if not self.directory.fresh:
             if not key_format.well_formed(key):
                 raise Unauthorized
