@@ -8,7 +8,7 @@ from typing import Any
 
 from proxy.dialects.shape import AnswerStream
 from proxy.errors import Unavailable
-from proxy.http_client import ClientProblem, Connection
+from proxy.http_client import ClientProblem, Connection, TimedOut
 from proxy.live import LiveStream, LiveStreams
 
 Receive = Callable[[], Awaitable[dict[str, Any]]]
@@ -50,9 +50,11 @@ async def pump(first: bytes, reader: Connection, translator: AnswerStream, live:
                 live.spoke_at = live.sending_since = now
                 await send({"type": "http.response.body", "body": out, "more_body": True})
                 live.sending_since = 0.0
-    except ClientProblem:
+    except ClientProblem as problem:
         if translator.complete():
             await say(live, translator.close())
+        elif isinstance(problem, TimedOut):
+            translator.failure = Unavailable(504, "The stream took longer than it may.", "timeout")
         else:
             translator.failure = Unavailable(502, "The upstream broke off.", "bad_gateway")
     except asyncio.CancelledError:

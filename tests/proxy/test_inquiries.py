@@ -187,3 +187,12 @@ def test_a_clients_patience_shortens_the_call(town: Town, name: str) -> None:
         "/v1/chat/completions", json=body("sandbox/slow-1500"), headers={**bearer(town.key()), name: "1"}
     )
     assert (refused.status_code, refused.json()["error"]["code"]) == (504, "timeout")
+
+
+def test_a_stream_that_outlives_the_clients_patience_ends_as_a_timeout(town: Town) -> None:
+    wanted = {**body("sandbox/paced-100x200"), "stream": True}
+    answer = town.http.post(
+        "/v1/chat/completions", json=wanted, headers={**bearer(town.key()), "x-stainless-timeout": "1"}
+    )
+    assert (answer.status_code, chunks(answer.text)[-1]["error"]["code"]) == (200, "timeout")
+    assert town.event(answer.headers["x-request-id"])["error_code"] == "timeout"
