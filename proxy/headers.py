@@ -38,7 +38,7 @@ def of_call(taken: Taken, meter: UsageMeter) -> Headers:
         (b"x-tollgate-attempts", b"%d" % meter.attempts),
     ]
     if meter.upstream:
-        told += ((b"x-tollgate-upstream", _latin(meter.upstream)), (b"x-tollgate-model", _latin(meter.upstream_model)))
+        told += _served(meter.upstream, meter.upstream_model)
     if meter.reported_model and meter.reported_model != meter.upstream_model:
         told.append((b"x-tollgate-reported-model", _latin(meter.reported_model)))
     if meter.dropped:
@@ -76,6 +76,12 @@ def duration(milliseconds: int) -> bytes:
         return b"%dms" % max(0, milliseconds)
     minutes, seconds = divmod(-(-milliseconds // 1000), 60)
     return b"%dm%ds" % (minutes, seconds) if minutes else b"%ds" % seconds
+
+
+@lru_cache(maxsize=4096)
+def _served(upstream: str, model: str) -> Headers:
+    """Who answered."""
+    return ((b"x-tollgate-upstream", _latin(upstream)), (b"x-tollgate-model", _latin(model)))
 
 
 @lru_cache(maxsize=4096)
