@@ -161,7 +161,8 @@ TABLE = (
     Parameter(
         "tool_choice",
         "string or object",
-        "none, auto, required, or one named function.",
+        "Whether to call one, or one named function.",
+        choices=("none", "auto", "required"),
         anthropic="translate",
         gemini="translate",
     ),

@@ -100,7 +100,7 @@ def _object(row: Parameter, value: Any) -> Any:
 def _string_or_object(row: Parameter, value: Any) -> Any:
     if type(value) is not str and type(value) is not dict:
         raise wrong_type(row.name, "a string or an object", value)
-    return value
+    return _choice(row, value) if row.choices and type(value) is str else value
 
 
 def _choice(row: Parameter, value: Any) -> Any:
@@ -125,6 +125,10 @@ def _stop(row: Parameter, value: Any) -> Any:
 def _bias(row: Parameter, value: Any) -> Any:
     _object(row, value)
     for token, bias in value.items():
+        if not (token.isascii() and token.isdigit()):
+            raise bad(
+                "Invalid 'logit_bias': keys are the numbers of tokens.", "invalid_value", f"logit_bias.{excerpt(token)}"
+            )
         _number(Parameter(f"logit_bias.{excerpt(token)}", "number", least=-100, most=100), bias)
     return value
 
