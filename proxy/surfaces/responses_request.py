@@ -7,6 +7,7 @@ from typing import Any
 
 from proxy import chat
 from proxy.chat import ChatRequest
+from proxy.errors import BadRequest
 from proxy.parameter_table import STEERING
 from proxy.parameters import bad, wrong_type
 from proxy.surfaces import responses_tools
@@ -15,6 +16,14 @@ from proxy.surfaces.responses_items import STATEFUL, Translation
 OPERATION = "responses"
 PROBABLE = "message.output_text.logprobs"
 MOST_ITEMS = 20_000
+NAMES = {
+    "max_completion_tokens": "max_output_tokens",
+    "reasoning_effort": "reasoning.effort",
+    "response_format": "text.format",
+    "verbosity": "text.verbosity",
+    "messages": "input",
+}
+"""What chat completions call something → what it is here."""
 OF_SCHEMA = ("name", "description", "schema", "strict")
 
 Body = dict[str, Any]
@@ -50,12 +59,24 @@ def parse(raw: bytes) -> ChatRequest:
     include = given.get("include")
     if "top_logprobs" in body or (type(include) is list and PROBABLE in include):
         body["logprobs"] = True
-    request = chat.request(body, size=len(raw))
+    try:
+        request = chat.request(body, size=len(raw))
+    except BadRequest as refused:
+        raise _in_our_words(refused) from None
     request.operation = OPERATION
     request.native = given
     request.include_usage = True
     request.dropped = left
     return request
+
+
+def _in_our_words(refused: BadRequest) -> BadRequest:
+    """A refusal that names the parameter as this API does."""
+    first, dot, rest = (refused.param or "").partition(".")
+    base = first.partition("[")[0]
+    theirs = NAMES.get(base, base)
+    param = theirs if base in NAMES else first + dot + rest
+    return BadRequest(refused.message.replace(f"'{base}'", f"'{theirs}'"), refused.code, param=param)
 
 
 def _check(given: Body) -> None:

@@ -141,6 +141,9 @@ def test_an_error_in_the_middle_is_one_for_the_client(client: openai.OpenAI, sho
             "input[0].content[0].image_url",
         ),
         ({"temperature": 9}, "temperature"),
+        ({"max_output_tokens": 0}, "max_output_tokens"),
+        ({"reasoning": {"effort": "huge"}}, "reasoning.effort"),
+        ({"input": [{"type": "function_call_output", "call_id": "c", "output": "x"}]}, "input"),
         ({"extra_body": {"api_base": "http://x"}}, "api_base"),
     ],
 )
