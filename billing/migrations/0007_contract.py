@@ -1,4 +1,4 @@
-"""Allowances of three kinds, runs with a cap of their own, answers kept for their idempotency keys, and reading back."""
+"""Allowances of three kinds, runs with a cap of their own, answers kept by idempotency key, and reading back."""
 
 from pathlib import Path
 
