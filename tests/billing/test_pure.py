@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from zoneinfo import ZoneInfo, available_timezones
 
 import pytest
@@ -21,7 +23,8 @@ MOMENTS = st.datetimes(datetime(2000, 1, 1), datetime(2100, 1, 1), timezones=st.
 
 def version(units: dict[str, int], **more: int) -> PriceVersion:
     full, _inherited = pricing.with_inherited(units)
-    return PriceVersion(1, datetime(2027, 1, 1, tzinfo=UTC), None, **full, **more)
+    numbers: dict[str, Any] = {**full, **more}
+    return PriceVersion(1, datetime(2027, 1, 1, tzinfo=UTC), None, **numbers)
 
 
 PRICES = st.builds(
@@ -59,8 +62,8 @@ def test_08_a_cost_is_what_counting_token_by_token_gives(counter: str, tokens: i
 
 def test_08_the_edges_of_price_versions_belong_to_the_later_one() -> None:
     edge = datetime(2027, 6, 1, tzinfo=UTC)
-    old, new = (PriceVersion(n, edge, None, *[n] * 10) for n in (1, 2))
-    old = PriceVersion(1, edge - timedelta(days=1), edge, *[1] * 10)
+    old, new = (replace(version(dict.fromkeys(TOKEN_CLASSES, n)), id=n, effective_from=edge) for n in (1, 2))
+    old = replace(old, effective_from=edge - timedelta(days=1), effective_to=edge)
     prices = pricing.PriceList((old, new))
     tick = timedelta(microseconds=1)
     assert [prices.at(edge + shift) for shift in (-tick, timedelta(0), tick)] == [old, new, new]

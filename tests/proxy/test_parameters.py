@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from proxy import chat, parameters
+from proxy import chat
 from proxy.errors import BadRequest
-from proxy.parameters import TABLE, Parameter
+from proxy.parameter_table import STEERING, TABLE, Parameter
 
 MESSAGES = [{"role": "user", "content": "Hello"}]
 RANGED = [row for row in TABLE if row.kind in ("integer", "number")]
@@ -114,7 +114,7 @@ def test_it_knows_every_choice_and_no_other(row: Parameter) -> None:
     assert "x" * 65 not in error.message
 
 
-@pytest.mark.parametrize("name", sorted(parameters.STEERING))
+@pytest.mark.parametrize("name", sorted(STEERING))
 def test_it_refuses_to_be_steered(name: str) -> None:
     error = refused(**{name: "https://evil.example"})
     assert (error.status, error.code, error.param) == (400, "unknown_parameter", name)
