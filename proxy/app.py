@@ -26,14 +26,15 @@ ELSEWHERE = (
     "/realtime", "/rerank", "/responses", "/threads", "/uploads", "/vector_stores", "/videos",
 )  # fmt: skip
 """What else clients of such APIs ask for, by a base URL without ``/v1``: a JSON 404 helps them, a page does not."""
-PREFIXES = ("/v1", "/api/v1", "/models", "/openai/", "//", *SURFACES, "/estimate", *ELSEWHERE)
+PREFIXES = ("/v1", "/api/v1", "/api//", "/models", "/openai/", "//", *SURFACES, "/estimate", *ELSEWHERE)
 ENVELOPE = Envelope(PLAIN)
 
 _SLASHES = re.compile(r"//+")
 _VERSION = re.compile(r"(?:/v1(?=/|$))+", re.IGNORECASE)
 _ENVELOPED = re.compile(r"/api(?=/v1(?:/|$))", re.IGNORECASE)
 _AZURE = re.compile(
-    r"/openai(?:(?=/v1/)|/deployments/(.+?)(?=/(?:chat/completions|completions|embeddings|images/|responses)))",
+    r"/openai(?:(?=/(?:v1|responses|models)(?:/|$))"
+    r"|/deployments/(.+?)(?=/(?:chat/completions|completions|embeddings|images/|responses)))",
     re.IGNORECASE,
 )
 

@@ -293,7 +293,13 @@ def test_one_endpoint_has_many_addresses(town: Town, key: str, target: str) -> N
 
 
 @pytest.mark.parametrize(
-    "target", ["/api/v1/chat/completions", "/API/v1/chat/completions/", "//api//v1/v1/chat/completions"]
+    "target",
+    [
+        "/api/v1/chat/completions",
+        "/API/v1/chat/completions/",
+        "/api//v1/chat/completions",
+        "//api//v1/v1/chat/completions",
+    ],
 )
 def test_the_envelope_has_some_too(town: Town, key: str, target: str) -> None:
     answer = ask(town, head(key, target) + LENGTH + b"\r\n" + DATA)

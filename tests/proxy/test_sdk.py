@@ -142,3 +142,13 @@ def test_it_retries_what_may_pass_and_nothing_else(town: Town, key: str) -> None
         with pytest.raises(openai.RateLimitError):
             client.chat.completions.create(model="sandbox/echo", messages=said())
     assert calls == {"flaky": 2, "budget": 1}
+
+
+def test_azures_client_finds_everything(town: Town, key: str) -> None:
+    address = town.product.web_url
+    with openai.AzureOpenAI(azure_endpoint=address, api_key=key, api_version="2025-04-01-preview") as azure:
+        answer = azure.chat.completions.create(model="talker", messages=said())
+        assert answer.choices[0].message.content == "one two three"
+        assert azure.responses.create(model="talker", input="one two three").output_text == "one two three"
+        assert "talker" in {model.id for model in azure.models.list()}
+        assert azure.models.retrieve("talker").id == "talker"
