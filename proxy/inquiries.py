@@ -62,8 +62,13 @@ class Inquiries:
         """What the chat completion in the body would cost; nothing is held and nothing is charged."""
         grant = self._gateway.authenticate(exchange.key)
         chat = PLAIN.parse(await exchange.body())
-        wanted = quote(chat, grant, self._gateway.directory, demands.read(exchange.headers))
+        wants = demands.read(exchange.headers)
+        wanted = quote(chat, grant, self._gateway.directory, wants)
         rooms = await self._reader.room_of(grant.tenant_id, wanted.span.names)
+        if wants.run_id:
+            run = await self._reader.room_of_run(grant.tenant_id, grant.api_key_id, wants.run_id, wants.run_budget)
+            if run is not None:
+                wanted, rooms = wanted.in_run(wants.run_id, run.id), [*rooms, run]
         return orjson.dumps(estimates.body(chat, wanted, rooms))
 
     async def _count_tokens(self, exchange: Exchange, path: str) -> bytes:

@@ -22,6 +22,7 @@ ROOM = (
     'SELECT id, "limit", spent, held FROM billing_allowance '
     "WHERE tenant_id = $1 AND id = ANY ($2::bigint[]) ORDER BY id"
 )
+RUN = 'SELECT allowance_id, "limit", spent, held FROM ensure_run($1, $2, $3, NULL)'
 DIGITS = 24
 
 
@@ -81,6 +82,19 @@ class Reader:
     async def room_of(self, tenant_id: int, allowance_ids: Iterable[int]) -> list[Room]:
         """Allowances of a tenant as they are now, by id; those of others and unknown ones are left out."""
         return [Room(*map(int, row)) for row in await self._fetch(ROOM, tenant_id, list(allowance_ids))]
+
+    async def room_of_run(self, tenant_id: int, api_key_id: int, run_id: str, wanted: int | None) -> Room | None:
+        """An agent run's allowance as a call would find it that wants this limit, None for the one it has.
+
+        Nothing is made or set: a run that is not there yet has the id 0. None for a run without a limit.
+        """
+        rows = await self._fetch(RUN, tenant_id, api_key_id, run_id)
+        room = Room(*map(int, rows[0])) if rows else None
+        if wanted is None:
+            return room
+        if room is None:
+            return Room(0, wanted, 0, 0)
+        return room._replace(limit=max(wanted, room.spent + room.held))
 
     async def _fetch(self, query: str, *arguments: Any) -> list[Any]:
         try:

@@ -100,6 +100,20 @@ def test_an_estimate_names_the_limit_that_would_bind(town: Town) -> None:
     assert refused.json()["error"]["limit"]["scope"] == told["binding"]["scope"]
 
 
+def test_an_estimate_minds_the_run(town: Town) -> None:
+    key = town.key()
+    headers = {**bearer(key), "x-run-id": f"run-{key[-8:]}", "x-run-budget": "0.000001"}
+    told = town.http.post("/v1/estimate", json=body(), headers=headers).json()
+    assert (told["fits"], told["binding"]["scope"], told["binding"]["limit"]) == (False, "run", "0.000001")
+    del headers["x-run-budget"]
+    told = town.http.post("/v1/estimate", json=body(), headers=headers).json()
+    assert told["binding"]["scope"] != "run", "an estimate sets no budget"
+    call = {**headers, "x-run-budget": "1.00"}
+    assert town.http.post("/v1/chat/completions", json=body(), headers=call).status_code == 200
+    told = town.http.post("/v1/estimate", json=body(), headers=headers).json()
+    assert (told["fits"], told["binding"]["scope"], told["binding"]["limit"]) == (True, "run", "1.00")
+
+
 # -- usage
 
 
