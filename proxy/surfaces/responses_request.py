@@ -66,7 +66,7 @@ def parse(raw: bytes) -> ChatRequest:
     request.operation = OPERATION
     request.native = given
     request.include_usage = True
-    request.dropped = left
+    request.dropped = (*left, "truncation") if given.get("truncation") == "auto" else left
     return request
 
 

@@ -12,7 +12,7 @@ from openai.types.responses import Response
 from billing.meters import Usage
 from proxy.dialects.shape import Answer
 from proxy.errors import BadRequest, Unavailable
-from proxy.surfaces import SURFACES
+from proxy.surfaces import SURFACES, responses_request
 from proxy.surfaces.responses_items import sealed
 from proxy.surfaces.responses_tools import MOST_NAME, flat
 
@@ -380,3 +380,10 @@ def test_a_broken_stream_says_why_in_both_words(error: Any) -> None:
     assert failed["type"] == "response.failed"
     assert failed["response"]["status"] == "failed"
     assert failed["response"]["error"] == {"code": error.code, "message": "No."}
+
+
+def test_it_says_that_nothing_is_cut_to_fit() -> None:
+    asked = {"model": "m", "input": "x"}
+    parse = responses_request.parse
+    assert parse(orjson.dumps({**asked, "truncation": "auto"})).dropped == ("truncation",)
+    assert parse(orjson.dumps({**asked, "truncation": "disabled"})).dropped == ()
