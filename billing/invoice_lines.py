@@ -8,13 +8,10 @@ from dataclasses import dataclass
 from django.db import connection
 
 from billing import catalog, parties
-from billing.meters import COUNTERS, SURCHARGES, TOKEN_CLASSES
+from billing.meters import COUNTERS, SURCHARGES, TOKEN_CLASSES, UNIT_PRICES
 from billing.models import Invoice, InvoiceLine
 from billing.money import round_to_minor, usd
 from billing.pricing import PriceVersion, words
-
-UNIT_PRICES = dict(zip(COUNTERS, (*TOKEN_CLASSES, "per_web_search", "per_image"), strict=True))
-"""Which price each counter is multiplied with."""
 
 
 class LineProblem(Exception):

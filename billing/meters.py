@@ -14,6 +14,8 @@ COMPLETION_CLASSES = ("output", "reasoning", "output_audio", "output_image")
 TOKEN_CLASSES = PROMPT_CLASSES + COMPLETION_CLASSES
 SURCHARGES = ("per_request", "per_web_search", "per_image")
 COUNTERS = (*TOKEN_CLASSES, "web_searches", "images")
+UNIT_PRICES = dict(zip(COUNTERS, (*TOKEN_CLASSES, "per_web_search", "per_image"), strict=True))
+"""Which price each counter is multiplied with."""
 
 PARENT_CLASS = {
     "cache_read": "input",

@@ -18,14 +18,12 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from billing.meters import COUNTERS, SURCHARGES, TOKEN_CLASSES
+from billing.meters import COUNTERS, SURCHARGES, TOKEN_CLASSES, UNIT_PRICES
 from billing.money import usd
 from proxy.credentials import derive
 
 MILLION = 1_000_000
 ALGORITHM = "EdDSA"
-UNITS = dict(zip(COUNTERS, (*TOKEN_CLASSES, "per_web_search", "per_image"), strict=True))
-"""Which price each counter is multiplied with."""
 CONDITIONS = ("variant", "above_tokens", "service_tier", "hours")
 """What a variant of a price is for; the base price is for anything else."""
 SAID = (
@@ -94,7 +92,7 @@ def _price(price: Mapping[str, Any]) -> dict[str, Any]:
 
 def _lines(counts: Iterable[int], price: Mapping[str, Any], *, requests: int) -> Iterator[tuple[dict[str, Any], int]]:
     """Each class used with its amount in picodollars; negative where an estimate is taken back."""
-    pairs = [(UNITS[name], count) for name, count in zip(COUNTERS, counts, strict=True)]
+    pairs = [(UNIT_PRICES[name], count) for name, count in zip(COUNTERS, counts, strict=True)]
     for name, count in [*pairs, ("per_request", requests)]:
         unit = price[name] or 0
         if not count or (name == "per_request" and not unit):
