@@ -12,12 +12,6 @@ from proxy.surfaces import messages_thoughts
 from proxy.surfaces.messages_check import missing, text_at, wrong
 
 THINKING = ("thinking", "redacted_thinking")
-ONLY_THERE = (
-    "server_tool_use", "web_search_tool_result", "web_fetch_tool_result", "code_execution_tool_result",
-    "bash_code_execution_tool_result", "text_editor_code_execution_tool_result", "tool_search_tool_result",
-    "mcp_tool_use", "mcp_tool_result", "container_upload", "compaction", "tool_reference", "fallback",
-)  # fmt: skip
-"""Blocks that mean nothing to another provider. Those that name a file kept at Anthropic are refused."""
 
 Message = dict[str, Any]
 Parts = list[dict[str, Any]]

@@ -25,6 +25,7 @@ NAMES = {
 }
 """What chat completions call something → what it is here."""
 OF_SCHEMA = ("name", "description", "schema", "strict")
+"""What of a JSON schema's format is the schema in chat completions, where it is one level deeper."""
 
 Body = dict[str, Any]
 
@@ -135,9 +136,7 @@ def _text(value: Any) -> Body:
     if type(form) is not dict:
         raise wrong_type("text.format", "an object", form)
     if form.get("type") == "json_schema":
-        schema = {
-            name: form[name] for name in ("name", "description", "schema", "strict") if form.get(name) is not None
-        }
+        schema = {name: form[name] for name in OF_SCHEMA if form.get(name) is not None}
         return {**found, "response_format": {"type": "json_schema", "json_schema": schema}}
     return {**found, "response_format": {"type": form.get("type")}}
 
