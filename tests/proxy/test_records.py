@@ -19,7 +19,7 @@ import pytest_asyncio
 from django.conf import settings
 from django.core.management import CommandError, call_command
 
-from billing.meters import COUNTERS, Usage
+from billing.meters import COUNTERS, UNIT_PRICES, Usage
 from billing.money import PICO_PER_USD
 from proxy import receipts
 from proxy.errors import Unavailable
@@ -108,7 +108,7 @@ async def test_the_lines_of_each_class_are_the_amount(desk: Desk, name: str) -> 
     assert sum(pico(line["amount"]) for line in receipt["lines"]) == cost_of(usage)
     assert pico(receipt["amount"]["amount"]) == pico(receipt["total"]["amount"]) == cost_of(usage)
     counted = {line["class"]: line.get("tokens", line.get("count")) for line in receipt["lines"]}
-    assert counted[receipts.UNITS[name]] == 12_345
+    assert counted[UNIT_PRICES[name]] == 12_345
     assert counted["per_request"] == 1
 
 
