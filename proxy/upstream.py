@@ -154,6 +154,8 @@ def failure_of(error: Exception) -> Failure:
 def judge(status: int, said: FailureMessage, retry_after: str | None) -> Failure:
     """What an upstream's status below or above 200 means for the client, and for the other routes."""
     wait = parse_retry_after(retry_after)
+    if wait is None:  # Google says it in the body
+        wait = said.extra.get("retry_after_s")
     wait_ms = None if wait is None else int(wait * 1000)
     because = f": {said.message}" if said.message else "."
     operators = status < 500 and said.code in OPERATORS

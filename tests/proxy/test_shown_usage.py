@@ -66,3 +66,11 @@ def test_completion_tokens_include_reasoning_whatever_the_upstream_thinks(show: 
 @pytest.mark.parametrize("code", ["content_policy_violation", "content_policy", "content_filter"])
 def test_a_prompt_that_a_filter_refused_has_one_name(code: str) -> None:
     assert judge(400, FailureMessage("no", code), None).error.code == "content_filter"
+
+
+def test_a_wait_that_is_only_in_the_body_is_heeded() -> None:
+    told = FailureMessage("slow down", extra={"retry_after_s": 7.0})
+    failure = judge(429, told, None)
+    assert failure.retry_after_s == 7.0
+    assert (b"retry-after", b"7") in failure.error.headers
+    assert judge(429, told, "3").retry_after_s == 3.0
