@@ -65,7 +65,6 @@ class Usage(NamedTuple):
 
 NOTHING = Usage()
 NO_DETAILS: dict[str, object] = {}
-ONLY_INT = {int}
 OPENAIS_OWN = {
     "prompt_tokens",
     "completion_tokens",
@@ -87,9 +86,9 @@ def from_openai(usage: Reported, *, context_window: int) -> Usage:
 
     Raises UsageProblem for negative, non-integer or over-context totals and for parts larger than their total.
     """
-    usual = _from_openai_itself(usage, context_window)
-    if usual is not None:
-        return usual
+    found = usual(usage, context_window)
+    if found is not None:
+        return found
     if "prompt_tokens" not in usage and _is_of_images(usage):
         return from_openai_images(usage, context_window=context_window)
     prompt = _count(usage.get("prompt_tokens"), "prompt_tokens")
@@ -116,8 +115,8 @@ def from_openai(usage: Reported, *, context_window: int) -> Usage:
     )
 
 
-def _from_openai_itself(usage: Reported, context_window: int) -> Usage | None:
-    """The classes of a usage that says nothing but what OpenAI's own says, and says it right: every call comes here.
+def usual(usage: Reported, context_window: int) -> Usage | None:
+    """The classes of a usage that says nothing but what OpenAI's own says, and adds up: every call comes here.
 
     None for anything else, which ``from_openai`` then reads with more care.
     """
@@ -130,18 +129,16 @@ def _from_openai_itself(usage: Reported, context_window: int) -> Usage | None:
     if not (usage.keys() <= OPENAIS_OWN and read.keys() <= OPENAIS_READ and written.keys() <= OPENAIS_WRITTEN):
         return None
     prompt, completion = usage.get("prompt_tokens"), usage.get("completion_tokens")
+    if type(prompt) is not int or type(completion) is not int or usage.get("total_tokens") != prompt + completion:
+        return None
     cached, heard = read.get("cached_tokens") or 0, read.get("audio_tokens") or 0
     reasoning, spoken = written.get("reasoning_tokens") or 0, written.get("audio_tokens") or 0
-    if type(prompt) is not int or type(completion) is not int:
-        return None
-    if {type(cached), type(heard), type(reasoning), type(spoken)} != ONLY_INT or min(
-        cached, heard, reasoning, spoken
-    ) < 0:
-        return None
-    if reasoning and usage.get("total_tokens") == prompt + completion + reasoning:
+    if type(cached) is not int or type(heard) is not int or type(reasoning) is not int or type(spoken) is not int:
         return None
     text, output = prompt - cached - heard, completion - reasoning - spoken
-    if text < 0 or output < 0 or prompt + completion == 0 or prompt > context_window or completion > context_window:
+    if cached < 0 or heard < 0 or reasoning < 0 or spoken < 0 or text < 0 or output < 0 or not prompt + completion:
+        return None
+    if prompt > context_window or completion > context_window:
         return None
     return Usage(text, cached, 0, 0, heard, 0, output, reasoning, spoken)
 

@@ -192,7 +192,7 @@ class Admission:
             wanted.now,
             wanted.now + timedelta(seconds=seconds + SETTLE_GRACE_S),
             wanted.hold,
-            min(estimate, chat.input_bound(first.entry.context_window)),
+            min(estimate, chat.windows(first.entry.context_window)),
             wanted.span.literal,
             chat.operation,
             wanted.run_id,

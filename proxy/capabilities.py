@@ -30,7 +30,8 @@ def check(chat: ChatRequest, entry: ModelEntry, price: PriceVersion) -> None:
     if deed == "chat":
         if "modalities" in chat.body:
             _check_outputs(chat, entry)
-        _check_inputs(chat, entry)
+        if chat.parts:
+            _check_inputs(chat, entry)
 
 
 def images_of(chat: ChatRequest, entry: ModelEntry) -> int:

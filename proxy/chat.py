@@ -45,10 +45,10 @@ class ChatRequest:
     """One request in OpenAI's words. ``body`` is what the client sent, checked and, from another surface, translated.
 
     ``output_limit`` is None where the client gave none; ``size`` is in bytes, ``attached`` of which are pictures,
-    recordings and files, not text; ``native`` is the body in the words of
-    the surface ``operation`` names, for an upstream that speaks them; ``images`` are those it may bring at most.
-    ``native_headers`` go with it. ``dropped`` is what no upstream is told. ``thoughts`` is signed reasoning of earlier
-    turns by the id of the call it led to.
+    recordings and files, not text; ``parts`` says whether any content is more than a text. ``native`` is the body in
+    the words of the surface that ``operation`` names, for an upstream that speaks them, and ``native_headers`` go with
+    it. ``images`` are those it may bring at most. ``dropped`` is what no upstream is told. ``thoughts`` is signed
+    reasoning of earlier turns by the id of the call it led to.
     """
 
     model: str
@@ -66,18 +66,22 @@ class ChatRequest:
     images: int = 0
     service_tier: str = ""
     dropped: tuple[str, ...] = ()
+    parts: bool = False
     thoughts: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+
+    def windows(self, context_window: int) -> int:
+        """How many tokens the model can read for it: of texts to embed, each has the context window to itself."""
+        return context_window * self.choices if self.operation == "embeddings" else context_window
 
     def input_bound(self, context_window: int, factor: int = LEAST) -> int:
         """The most prompt tokens this can be: a byte-level BPE token is at least one byte, a linked image has a cap.
 
-        Texts to embed are read one by one: each has the context window to itself. With a ``factor`` of more than 1,000
-        bytes per 1,000 tokens it is what the operator takes for enough, and no bound.
+        With a ``factor`` of more than 1,000 bytes per 1,000 tokens it is what the operator takes for enough, and no
+        bound.
         """
-        windows = self.choices if self.operation == "embeddings" else 1
         size = self.size if factor == LEAST else tokens(self.size, factor)
         unseen = TOOLS_PROMPT if "tools" in self.body else 0
-        return min(size + self.linked_images * IMAGE_TOKENS + unseen, context_window * windows)
+        return min(size + self.linked_images * IMAGE_TOKENS + unseen, self.windows(context_window))
 
     def input_estimate(self, factor: int = USUAL) -> int:
         """A likely number of prompt tokens, at ``factor`` bytes per 1,000; what is attached is not text."""
@@ -98,7 +102,7 @@ def parse(raw: bytes) -> ChatRequest:
 def request(given: dict[str, Any], *, size: int) -> ChatRequest:
     """A decoded body → request; other surfaces come here with what they translated."""
     body = parameters.check(given)
-    images = _check_messages(body["messages"])
+    images, parts = _check_messages(body["messages"])
     stream = body.get("stream", False)
     options = body.get("stream_options")
     if options is not None:
@@ -119,6 +123,7 @@ def request(given: dict[str, Any], *, size: int) -> ChatRequest:
         size=size,
         attached=_attached(body["messages"]) if images or size > MOST_TALK else 0,
         service_tier=body.get("service_tier", ""),
+        parts=parts,
     )
 
 
@@ -164,9 +169,12 @@ def _check_stream_options(options: dict[str, Any], stream: bool) -> None:
         raise wrong_type("stream_options.include_usage", "a boolean", wanted)
 
 
-def _check_messages(messages: list[Any]) -> int:
-    """Every message has a known role and content its role may have. Returns how many images are linked by URL."""
-    images = 0
+def _check_messages(messages: list[Any]) -> tuple[int, bool]:
+    """Every message has a known role and content its role may have.
+
+    Returns how many images are linked by URL, and whether any content comes in parts.
+    """
+    images, parts = 0, False
     called: set[str] = set()
     for index, message in enumerate(messages):
         if type(message) is not dict:
@@ -180,6 +188,7 @@ def _check_messages(messages: list[Any]) -> int:
         if type(role) is not str or role not in ROLES:
             raise _bad_role(index, message)
         if type(content) is list:
+            parts = True
             images += _check_parts(content, f"messages[{index}].content")
         elif content is None and role not in ("assistant", "tool", "function"):
             raise bad(
@@ -193,7 +202,7 @@ def _check_messages(messages: list[Any]) -> int:
             called.update(_tool_call_ids(message, index))
         elif role == "tool":
             _check_tool_result(message, index, called)
-    return images
+    return images, parts
 
 
 def _bad_role(index: int, message: dict[str, Any]) -> BadRequest:

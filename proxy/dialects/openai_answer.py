@@ -42,34 +42,19 @@ def read(raw: bytes, asked: Asked) -> Answer:
             raise failures.embedded({"error": choice.get("error") or "the answer broke off"})
         choice["finish_reason"] = finish = finish_reason(choice.get("finish_reason"))
         size += message_size(message)
-    usage, ignored = read_usage(body.get("usage"), asked.context_window)
-    if usage is not None and not shown_as_it_is(body["usage"]):
-        body["usage"] = meters.as_openai(usage)
+    usage, ignored, shown = counted(body.get("usage"), asked.context_window)
+    if shown is not None:
+        body["usage"] = shown
     reported, tier = body.get("model"), body.get("service_tier")
-    for name in THEIR_OWN & body.keys():
-        del body[name]
+    if not THEIR_OWN.isdisjoint(body):
+        body = {name: value for name, value in body.items() if name not in THEIR_OWN}
     body["id"] = asked.answer_id
     body["object"] = "chat.completion"
     body["model"] = asked.model
     if type(body.get("created")) is not int:
         body["created"] = asked.created
-    return Answer(
-        body,
-        usage,
-        ignored,
-        finish,
-        size,
-        reported_model=reported if type(reported) is str else "",
-        service_tier=tier if type(tier) is str else "",
-    )
-
-
-def shown_as_it_is(usage: dict[str, Any]) -> bool:
-    """Whether an upstream's words for its usage are OpenAI's own and add up; others may name what the operator pays."""
-    prompt, completion = usage.get("prompt_tokens"), usage.get("completion_tokens")
-    if type(prompt) is not int or type(completion) is not int:
-        return False
-    return usage.keys() <= meters.OPENAIS_OWN and usage.get("total_tokens") == prompt + completion
+    reported = reported if type(reported) is str else ""
+    return Answer(body, usage, ignored, finish, size, reported, tier if type(tier) is str else "")
 
 
 def decoded(raw: bytes) -> dict[str, Any]:
@@ -110,6 +95,17 @@ def _join_parts(message: dict[str, Any]) -> None:
     message["content"] = "".join(texts)
     if thoughts:
         message["reasoning_content"] = "".join(thought for thought in thoughts if type(thought) is str)
+
+
+def counted(usage: object, context_window: int) -> tuple[Usage | None, bool, dict[str, Any] | None]:
+    """As ``read_usage``, and what of it the client is shown: OpenAI's own words as they are, others in ours.
+
+    Some upstreams tell what the operator pays, or leave reasoning out of the completion.
+    """
+    if type(usage) is dict and (found := meters.usual(usage, context_window)) is not None:
+        return found, False, usage
+    read, ignored = read_usage(usage, context_window)
+    return read, ignored, None if read is None else meters.as_openai(read)
 
 
 def read_usage(usage: object, context_window: int) -> tuple[Usage | None, bool]:

@@ -12,7 +12,7 @@ from billing import meters
 from billing.meters import Usage
 from proxy.dialects import failures
 from proxy.dialects.chunks import DONE, MOST_GARBAGE
-from proxy.dialects.openai_answer import finish_reason, message_size, read_usage, repaired_message, shown_as_it_is
+from proxy.dialects.openai_answer import counted, finish_reason, message_size, repaired_message
 from proxy.dialects.shape import Asked
 from proxy.errors import GatewayError, Unavailable
 from proxy.sse import EventDecoder, TooLong
@@ -240,10 +240,9 @@ class OpenAIStream:
 
     def _note_usage(self, usage: object) -> None:
         """Usage is cumulative: the last that can be true wins."""
-        read, ignored = read_usage(usage, self._asked.context_window)
+        read, ignored, shown = counted(usage, self._asked.context_window)
         if read is not None:
-            self.usage = read
-            self._raw_usage = usage if type(usage) is dict and shown_as_it_is(usage) else None
+            self.usage, self._raw_usage = read, shown
             self.usage_ignored = False
         elif self.usage is None:
             self.usage_ignored = self.usage_ignored or ignored
