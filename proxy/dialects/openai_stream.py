@@ -19,6 +19,7 @@ from proxy.sse import EventDecoder, TooLong
 
 MOST_BUFFERED = 64 * 1024
 
+_DELTA = b'"delta":{'
 _PLAIN_DELTA = b'{"content":""}'
 _SPECIAL = re.compile(
     rb'"usage":\s*[^n\s]|"finish_reason":\s*[^n\s]|"error":|"tool_calls":\s*\[|"reasoning":\s*"|"content":\s*\['
@@ -36,6 +37,7 @@ class OpenAIStream:
         "_events",
         "_finished",
         "_garbage",
+        "_head",
         "_ours",
         "_overhead",
         "_raw_usage",
@@ -66,6 +68,7 @@ class OpenAIStream:
         self._buffer = b""
         self._raw_usage: dict[str, Any] | None = None
         self._theirs: tuple[bytes, bytes] | None = None
+        self._head = b"", b""
         self._ours = (_member("id", asked.answer_id), _member("model", asked.model))
         self._told: dict[str, Any] = {}
         self._finished: set[int] = set()
@@ -82,16 +85,18 @@ class OpenAIStream:
         if self._buffer:
             chunk = self._buffer + chunk
             self._buffer = b""
-        if self._theirs is not None and not self._decoder.pending:
-            end = chunk.rfind(b"\n\n") + 2
-            if end == 1 and b"\r" not in chunk and len(chunk) < MOST_BUFFERED:
-                self._buffer = chunk
-                return b""
-            plain = self._pass(chunk if end == len(chunk) else chunk[:end])
-            if plain is not None:
-                self._buffer = chunk[end:]
-                return plain
-        return self._translate(chunk)
+        if self._decoder.pending:
+            return self._translate(chunk)
+        end = chunk.rfind(b"\n\n") + 2
+        if end == 1:
+            if b"\r" in chunk or len(chunk) >= MOST_BUFFERED:
+                return self._translate(chunk)
+            self._buffer = chunk
+            return b""
+        if end == len(chunk):
+            return self._whole(chunk)
+        self._buffer = chunk[end:]
+        return self._whole(chunk[:end])
 
     def close(self) -> bytes:
         """See AnswerStream."""
@@ -124,9 +129,39 @@ class OpenAIStream:
         chunk = {**self._told, "choices": [], "usage": self._raw_usage or meters.as_openai(usage), **extras}
         return b"data: " + orjson.dumps(chunk) + b"\n\n" + DONE
 
+    def _whole(self, block: bytes) -> bytes:
+        """A block of whole events: plain ones pass, the first and what is special is parsed."""
+        out = b""
+        if not self._told:
+            first = block.find(b"\n\n") + 2
+            out, block = self._translate(block[:first]), block[first:]
+            if not block:
+                return out
+        plain = self._pass(block)
+        if plain is not None:
+            return out + plain
+        special = _SPECIAL.search(block)
+        start = 0 if special is None else block.rfind(b"\n\n", 0, special.start()) + 2
+        if start > 1 and (plain := self._pass(block[:start])) is not None:
+            return out + plain + self._translate(block[start:])
+        return out + self._translate(block)
+
     def _pass(self, block: bytes) -> bytes | None:
         """A block of nothing but plain content chunks, renamed; None where any of it needs parsing."""
-        events = block.count(b'"delta":{')
+        theirs, ours = self._head
+        if not theirs or not block.startswith(theirs) or not block.endswith(b"}\n\n"):
+            return self._pass_by_counts(block)
+        rests = block[len(theirs) : -3].split(b"}\n\n" + theirs)
+        said = b"".join(rests)
+        if b"\n" in said or b"\r" in said or _SPECIAL.search(said) is not None:
+            return self._pass_by_counts(block)
+        self._events += len(rests)
+        self._bytes += len(block)
+        return ours + (b"}\n\n" + ours).join(rests) + b"}\n\n"
+
+    def _pass_by_counts(self, block: bytes) -> bytes | None:
+        """As ``_pass``, of an upstream that writes its id and model after its choices, or several choices in turns."""
+        events = block.count(_DELTA)
         whole = (  # events parted by a blank line each, and no other line ends; an expression takes twice as long
             block.startswith(b"data: {")
             and block.endswith(b"}\n\n")
@@ -237,6 +272,14 @@ class OpenAIStream:
             members = _member("id", theirs[0]), _member("model", theirs[1])
             if data.count(members[0]) == 1 and data.count(members[1]) == 1:
                 self._theirs = members
+                self._learn_head(data, members)
+
+    def _learn_head(self, data: bytes, theirs: tuple[bytes, bytes]) -> None:
+        """What comes before the delta in every chunk, where that has the id and the model."""
+        head = b"data: " + data[: data.find(_DELTA) + len(_DELTA)]
+        members = (theirs[0], theirs[1], b'"index":', _DELTA)
+        if data.startswith(b"{") and all(head.count(member) == 1 for member in members):
+            self._head = head, head.replace(theirs[0], self._ours[0]).replace(theirs[1], self._ours[1])
 
     def _note_usage(self, usage: object) -> None:
         """Usage is cumulative: the last that can be true wins."""
