@@ -70,7 +70,7 @@ Ask = Callable[[Work, Attempt], Awaitable[Result | Failure]]
 
 
 class Attempts:
-    """Failover over credentials and routes, then over fallback models, with breakers and one retry budget for all."""
+    """Failover over credentials and routes, then over fallback models, with breakers and retry budgets."""
 
     def __init__(self, clients: Clients, journal: Journal, health: Health | None = None) -> None:
         self._clients = clients
@@ -89,8 +89,9 @@ class Attempts:
 
     async def _first(self, ask: Ask[Result], work: Work) -> Result:
         """The usual case at once, which needs no search: one route that works, with one credential."""
-        self._budget.earn()
         candidate = work.quote.candidates[0]
+        if self._budget.spent:
+            self._budget.earn(work.meter.tenant_id, candidate.entry.name)
         attempt = self._standing.obvious(candidate)
         if attempt is None:
             return await self._search(ask, work, Trail(candidate))
@@ -103,7 +104,7 @@ class Attempts:
         """Whatever else there is to try, in order."""
         meter = work.meter
         for attempt in self._standing.attempts(self._sought(work), trail):
-            if trail.failure is not None and not self._may_retry(trail.failure, attempt.again, meter):
+            if trail.failure is not None and not self._may_retry(trail.failure, attempt.again, work):
                 self._standing.left(attempt)
                 break
             if attempt.candidate is not trail.candidate:
@@ -167,10 +168,12 @@ class Attempts:
             meter.reprice(candidate.price)
         return done
 
-    def _may_retry(self, failure: Failure, again: bool, meter: UsageMeter) -> bool:
+    def _may_retry(self, failure: Failure, again: bool, work: Work) -> bool:
         """Another route after any failure that was the route's; the same one only if it never got the request."""
         wanted = failure.unused if again else failure.next_route
-        return wanted and meter.attempts < MOST_ATTEMPTS and self._budget.spend()
+        if not wanted or work.meter.attempts >= MOST_ATTEMPTS:
+            return False
+        return self._budget.spend(work.meter.tenant_id, work.quote.entry.name)
 
     def _send(self, dialect: Dialect, work: Work, attempt: Attempt) -> Awaitable[tuple[Pool, Connection]]:
         route, meter = attempt.route, work.meter

@@ -136,24 +136,31 @@ def of_credentials() -> Breaker:
 
 
 class RetryBudget:
-    """Retries are at most a tenth of calls, so that a failing upstream is not hit twice as hard."""
+    """Retries are at most a tenth of calls, so that a failing upstream is not hit twice as hard.
+
+    Each tenant has a budget of its own for each model: calls that fail must not use up what lets other calls fail over.
+    """
 
     SHARE = 0.1
     MOST_SAVED = 10.0
+    MOST_KEPT = 10_000
 
-    __slots__ = ("_saved",)
+    __slots__ = ("spent",)
 
     def __init__(self) -> None:
-        self._saved = self.MOST_SAVED
+        self.spent: dict[tuple[int, str], float] = {}
 
-    def earn(self) -> None:
+    def earn(self, tenant_id: int, model: str) -> None:
         """A call was made."""
-        if self._saved < self.MOST_SAVED:
-            self._saved += self.SHARE
+        spent = self.spent.pop((tenant_id, model), 0.0) - self.SHARE
+        if spent > 0:
+            self.spent[tenant_id, model] = spent
 
-    def spend(self) -> bool:
+    def spend(self, tenant_id: int, model: str) -> bool:
         """Whether one more retry fits."""
-        if self._saved < 1:
-            return False
-        self._saved -= 1
-        return True
+        spent = self.spent.pop((tenant_id, model), 0.0) + 1
+        fits = spent <= self.MOST_SAVED
+        self.spent[tenant_id, model] = spent if fits else spent - 1
+        if len(self.spent) > self.MOST_KEPT:
+            del self.spent[next(iter(self.spent))]
+        return fits

@@ -117,10 +117,29 @@ def test_quarantine_grows_with_every_refusal(clock: list[float]) -> None:
 
 def test_retries_are_a_tenth_of_calls() -> None:
     budget = RetryBudget()
-    assert sum(budget.spend() for _ in range(100)) == RetryBudget.MOST_SAVED
+    assert sum(budget.spend(1, "model") for _ in range(100)) == RetryBudget.MOST_SAVED
     for _ in range(100):
-        budget.earn()
-    assert 9 <= sum(budget.spend() for _ in range(100)) <= 10
+        budget.earn(1, "model")
+    assert 9 <= sum(budget.spend(1, "model") for _ in range(100)) <= 10
+
+
+def test_no_caller_and_no_model_uses_up_the_retries_of_another() -> None:
+    budget = RetryBudget()
+    while budget.spend(1, "model"):
+        pass
+    assert budget.spend(2, "model")
+    assert budget.spend(1, "another")
+    assert not budget.spend(1, "model")
+
+
+def test_retries_of_long_ago_are_forgotten() -> None:
+    budget = RetryBudget()
+    for tenant_id in range(RetryBudget.MOST_KEPT + 10):
+        budget.spend(tenant_id, "model")
+    assert len(budget.spent) == RetryBudget.MOST_KEPT
+    for _ in range(11):
+        budget.earn(RetryBudget.MOST_KEPT, "model")
+    assert (RetryBudget.MOST_KEPT, "model") not in budget.spent
 
 
 # -- the order of routes

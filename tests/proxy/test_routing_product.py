@@ -62,6 +62,16 @@ def test_a_fallback_answers_and_is_what_is_billed(town: Town, stream: bool) -> N
     assert receipt["attempts"] == 2
 
 
+def test_failing_calls_leave_the_fallbacks_of_other_models_alone(town: Town) -> None:
+    town.apply(FALLBACK.format(first="falls-late", other="catches-late"))
+    town.apply(routes("failing", ("500", "html", "error200")))
+    key = town.key()
+    until(lambda: all(town.fresh_get(f"/v1/models/{name}", key).is_success for name in ("falls-late", "failing")))
+    town.parallel(30, key, "failing")
+    answers = town.parallel(8, key, "falls-late", text="a b c")
+    assert [answer.status_code for answer in answers] == [200] * 8, answers[0].text
+
+
 def test_a_fallback_outside_the_keys_list_is_not_called(town: Town) -> None:
     town.apply(FALLBACK.format(first="falls-alone", other="catches-nobody"))
     key = town.key("--models", "falls-alone")
