@@ -174,9 +174,7 @@ class Admission:
         first = wanted.candidates[0]
         estimate = chat.input_estimate(first.entry.factors.input)
         tokens = estimate + min(first.output_limit, MOST_RATED_OUTPUT) * chat.choices
-        taken = await self._limiter.take(
-            meter.request_id, grant.tenant_id, grant.rates, tokens=tokens, seconds=seconds + SETTLE_GRACE_S
-        )
+        taken = await self._limiter.take(meter.request_id, grant, tokens=tokens, seconds=seconds + SETTLE_GRACE_S)
         if isinstance(taken, Exceeded):
             raise rate_error(taken, grant)
         meter.rated(tokens)

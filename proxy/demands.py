@@ -42,7 +42,7 @@ NONE = Demands()
 
 def read(headers: Mapping[bytes, bytes]) -> Demands:
     """The demands of a request; raises BadRequest naming the header."""
-    if NAMES.isdisjoint(headers):
+    if headers.keys().isdisjoint(NAMES):
         return NONE
     patience, silence = _patience(headers.get(TIMEOUT, b"")), _patience(headers.get(READ_TIMEOUT, b""))
     if DEMANDING.isdisjoint(headers):

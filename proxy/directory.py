@@ -69,6 +69,12 @@ class KeyGrant:
     drain: bool
     revoked: bool = False
     cut_streams: bool = False
+    scopes: list[tuple[str, int, int, int]] = field(init=False, compare=False)
+    """The rates as the script in Redis reads them."""
+
+    def __post_init__(self) -> None:
+        """Write the rates once, where they are loaded, not for every call."""
+        object.__setattr__(self, "scopes", [rate.written for rate in self.rates])
 
     def span_at(self, now: datetime) -> Span | None:
         """The allowances that apply at ``now``; None when their windows have not been made: then refuse."""

@@ -80,10 +80,11 @@ class Exchange:
     @property
     def key(self) -> bytes | None:
         """The API key of ``Authorization: Bearer``, ``x-api-key`` or ``api-key``; two that differ are refused."""
-        if len(self._sent) == len(self.headers):
-            given = [self.headers[name] for name in CREDENTIALS if name in self.headers]
-        else:
-            given = [value for name, value in self._sent if name in CREDENTIALS]
+        headers = self.headers
+        usual, alone = headers.get(b"authorization", b""), b"x-api-key" not in headers and b"api-key" not in headers
+        if alone and usual.startswith(b"Bearer ") and len(headers) == len(self._sent):
+            return usual[7:].strip()
+        given = [value for name, value in self._sent if name in CREDENTIALS]
         found = {credential for value in given if (credential := _credential(value))}
         if len(found) > 1:
             raise BadRequest("Two different API keys were sent.", "invalid_api_key")
@@ -109,7 +110,14 @@ class Exchange:
         """The body, if it comes in time."""
         self._patience.begin(self)
         try:
-            return await self._read()
+            message = await self.receive()
+            if not message.get("more_body", True):
+                self._unread = False
+                whole: bytes = message["body"]
+                if len(whole) > self._most_body:
+                    raise self._too_large()
+                return whole
+            return await self._read(message)
         except asyncio.CancelledError:
             task = asyncio.current_task()
             if not self.late or task is None:
@@ -120,13 +128,11 @@ class Exchange:
         finally:
             self._patience.end(self)
 
-    async def _read(self) -> bytes:
-        """The body as it was sent."""
+    async def _read(self, message: dict[str, Any]) -> bytes:
+        """The body as it was sent, of which ``message`` is the beginning."""
         parts: list[bytes] = []
         size = 0
-        more = True
-        while more:
-            message = await self.receive()
+        while True:
             if message["type"] == "http.disconnect":
                 self._unread = False
                 raise HungUp
@@ -134,9 +140,10 @@ class Exchange:
             size += len(parts[-1])
             if size > self._most_body:
                 raise self._too_large()
-            more = message.get("more_body", False)
-        self._unread = False
-        return parts[0] if len(parts) == 1 else b"".join(parts)
+            if not message.get("more_body", False):
+                self._unread = False
+                return b"".join(parts)
+            message = await self.receive()
 
     async def drain(self) -> None:
         """Before a refusal: read and forget what is left of the body, as long as it keeps coming, within bounds.

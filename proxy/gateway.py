@@ -200,13 +200,7 @@ class Gateway:
             meter.likely_input = estimator.prompt_tokens(call.chat, answering.entry)
             said = estimator.answer_tokens(call.chat, answering.entry, answer, answering.output_limit)
         cost = meter.settle(
-            Outcome(
-                answer.usage,
-                said,
-                finish_reason=answer.finish_reason,
-                usage_ignored=answer.usage_ignored,
-                output_bytes=answer.text_size,
-            )
+            Outcome(answer.usage, said, 200, "", answer.finish_reason, answer.usage_ignored, answer.text_size)
         )
         if answer.thoughts:
             self._memory.thoughts.remember(call.grant.tenant_id, answer.thoughts)

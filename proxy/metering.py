@@ -144,9 +144,7 @@ class UsageMeter:
         self.ended = True
         prompt, completion = usage.prompt_tokens, usage.completion_tokens
         grant, opening = self._grant, self._opening
-        if grant.rates:
-            used = prompt + completion
-            self._limiter.finish(self.request_id, grant.tenant_id, grant.rates, taken=self._rated_tokens, used=used)
+        self._limiter.finish(self.request_id, grant, taken=self._rated_tokens, used=prompt + completion)
         if opening is None:
             return
         flags = (CLIENT_GONE if self.client_gone else 0) | (USAGE_IGNORED if ignored else 0)

@@ -16,7 +16,7 @@ import msgspec
 from redis.asyncio import Redis
 from redis.exceptions import NoScriptError, RedisError
 
-from proxy.directory import Rates
+from proxy.directory import KeyGrant, Rates
 
 logger = logging.getLogger(__name__)
 
@@ -167,30 +167,28 @@ class Limiter:
             await asyncio.gather(self._task, return_exceptions=True)
         await self._redis.aclose()
 
-    async def take(
-        self, request_id: str, tenant_id: int, rates: Sequence[Rates], *, tokens: int, seconds: int
-    ) -> Taken | Exceeded:
+    async def take(self, request_id: str, grant: KeyGrant, *, tokens: int, seconds: int) -> Taken | Exceeded:
         """Consume one request and ``tokens`` on every scope, and a place among the calls at once for ``seconds``."""
-        if not rates:
+        if not grant.rates:
             return UNLIMITED
         if time.monotonic() < self._away_until:
-            return self._local.take(request_id, rates, tokens)
+            return self._local.take(request_id, grant.rates, tokens)
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        self._waiting.append((tenant_id, [1, request_id, tokens, seconds * 1000, scopes(rates)], future))
+        self._waiting.append((grant.tenant_id, [1, request_id, tokens, seconds * 1000, grant.scopes], future))
         self._wake.set()
         try:
             answer = await future
         except RedisError:
-            return self._local.take(request_id, rates, tokens)
+            return self._local.take(request_id, grant.rates, tokens)
         return Taken(*answer[1:]) if answer[0] else Exceeded(answer[1] - 1, *answer[2:])
 
-    def finish(self, request_id: str, tenant_id: int, rates: Sequence[Rates], *, taken: int, used: int) -> None:
+    def finish(self, request_id: str, grant: KeyGrant, *, taken: int, used: int) -> None:
         """Give the place back and correct the ``taken`` tokens by the difference to those really ``used``."""
-        if not rates:
+        if not grant.rates:
             return
         self._local.finish(request_id)
-        if len(self._waiting) < MOST_WAITING and (taken or used or any(rate.concurrency for rate in rates)):
-            self._waiting.append((tenant_id, [2, request_id, used - taken, taken, scopes(rates)], None))
+        if len(self._waiting) < MOST_WAITING and (taken or used or any(rate.concurrency for rate in grant.rates)):
+            self._waiting.append((grant.tenant_id, [2, request_id, used - taken, taken, grant.scopes], None))
             if not self._lingering:  # nobody waits for it: let it ride along with the next take
                 self._lingering = True
                 asyncio.get_running_loop().call_later(LINGER_S, self._wake.set)
@@ -307,8 +305,3 @@ class LocalShare:
         """Give the places of a request back."""
         for key in self._places.pop(request_id, ()):
             self._running[key].discard(request_id)
-
-
-def scopes(rates: Sequence[Rates]) -> list[tuple[str, int, int, int]]:
-    """Rates as the script reads them."""
-    return [rate.written for rate in rates]

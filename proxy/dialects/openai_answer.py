@@ -13,6 +13,7 @@ from proxy.dialects.shape import Answer, Asked, MalformedAnswer
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 FINISH_REASONS = frozenset({"stop", "length", "tool_calls", "content_filter", "function_call"})
+SAID = ("content", "refusal", "reasoning_content")
 THEIR_OWN = {"cost", "cost_details", "citations_cost"}
 """Members that tell what the operator pays."""
 ODD_REASONS = {
@@ -127,11 +128,11 @@ def finish_reason(reason: object) -> str:
 
 
 def message_size(message: dict[str, Any]) -> int:
-    """UTF-8 bytes of what a message or delta says, its reasoning and the arguments of its tool calls included."""
+    """UTF-8 bytes of what a repaired message or delta says, with its reasoning and the arguments of its calls."""
     size = 0
-    for name in ("content", "refusal", "reasoning_content" if "reasoning_content" in message else "reasoning"):
+    for name in SAID:
         text = message.get(name)
         if type(text) is str:
-            size += len(text.encode())
+            size += len(text) if text.isascii() else len(text.encode())
     calls = message.get("tool_calls")
     return size + len(orjson.dumps(calls)) if calls else size

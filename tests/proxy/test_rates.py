@@ -11,7 +11,7 @@ from redis.asyncio import Redis
 
 from portal.stack.sockets import free_port
 from proxy import rates
-from proxy.directory import Rates
+from proxy.directory import KeyGrant, Rates
 from proxy.rates import UNLIMITED, Exceeded, Limiter, LocalShare, Taken
 
 _tenants = itertools.count(1)
@@ -38,16 +38,17 @@ class Caller:
     """Calls of a tenant of its own."""
 
     def __init__(self, limiter: Limiter, *rates: Rates) -> None:
-        self.limiter, self.rates = limiter, rates
+        self.limiter = limiter
         self.tenant = next(_tenants)
+        self.grant = KeyGrant(self.tenant, 1, 1, "tg", None, None, rates, (), None, True)
         self.calls = itertools.count()
 
     async def take(self, tokens: int = 1, *, seconds: int = SECONDS, name: str = "") -> Taken | Exceeded:
         name = name or f"call {next(self.calls)}"
-        return await self.limiter.take(name, self.tenant, self.rates, tokens=tokens, seconds=seconds)
+        return await self.limiter.take(name, self.grant, tokens=tokens, seconds=seconds)
 
     def finish(self, name: str, taken: int = 0, used: int = 0) -> None:
-        self.limiter.finish(name, self.tenant, self.rates, taken=taken, used=used)
+        self.limiter.finish(name, self.grant, taken=taken, used=used)
 
 
 def scope(name: str = "api_key", *, requests: int = 0, tokens: int = 0, concurrency: int = 0) -> Rates:
@@ -194,7 +195,7 @@ async def test_two_processes_share_one_limit(limiter: Limiter, redis_url: str) -
     other = Limiter(Redis.from_url(redis_url), processes=2)
     other.start()
     here, there = Caller(limiter, scope(requests=10)), Caller(other, scope(requests=10))
-    there.tenant = here.tenant
+    there.grant = here.grant
     results = await asyncio.gather(*(caller.take() for _ in range(10) for caller in (here, there)))
     await other.stop()
     assert sum(isinstance(result, Taken) for result in results) == 10
