@@ -60,7 +60,7 @@ class Connection(asyncio.Protocol):
         self.ended = True
         self.problem: ClientProblem | None = None
         self.read_at = self.deadline = 0.0
-        self._head_size = 0
+        self._bare = 0
 
     # the transport calls these
 
@@ -74,16 +74,15 @@ class Connection(asyncio.Protocol):
         if self.ended:
             self.abort()
             return
+        self._bare += len(data)
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserError as error:
             self.fail(BrokenOff(f"not HTTP: {error}"))
         except httptools.HttpParserUpgrade:
             self.fail(BrokenOff("the upstream wants another protocol"))
-        if not self.status:
-            self._head_size += len(data)
-            if self._head_size > MOST_HEAD:
-                self.fail(BrokenOff("the head of the answer is too long"))
+        if self._bare > MOST_HEAD:  # heads, interim answers and trailers have no end of their own
+            self.fail(BrokenOff("the answer says too much that is no body"))
         if self.waiting > PAUSE_READING_AT and not self._paused and not self.ended:
             self._paused = True
             self._transport.pause_reading()
@@ -122,6 +121,7 @@ class Connection(asyncio.Protocol):
         if not self.ended:
             self.chunks.append(body)
             self.waiting += len(body)
+            self._bare = 0
 
     def on_message_complete(self) -> None:
         """The whole answer is there, or an interim one that says nothing."""
@@ -136,7 +136,7 @@ class Connection(asyncio.Protocol):
     def begin(self, request: bytes, seconds: float) -> None:
         """Send a request whose answer must be whole within ``seconds``."""
         self._parser = httptools.HttpResponseParser(self)
-        self.status = self.waiting = self._head_size = 0
+        self.status = self.waiting = self._bare = 0
         self.headers = {}
         self.chunks = []
         self.ended = False

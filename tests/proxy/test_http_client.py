@@ -135,6 +135,15 @@ async def test_it_bounds_the_head() -> None:
     await use(saying(b"HTTP/1.1 200 OK\r\n" + b"x-long: %s\r\n" % (b"a" * 8000) * 20), work)
 
 
+@pytest.mark.parametrize("trailer", [b"x-long: %s\r\n" % (b"a" * 8000), b"x: " + b"a" * 8000])
+async def test_it_bounds_the_trailers(trailer: bytes) -> None:
+    async def work(pool: Pool) -> None:
+        with pytest.raises(BrokenOff):
+            await ask(pool)
+
+    await use(saying(CHUNKED + b"5\r\nhello\r\n0\r\n", *[trailer] * 20), work)
+
+
 async def test_it_never_reuses_a_connection_that_said_too_much() -> None:
     async def work(pool: Pool) -> None:
         assert await ask(pool) == (200, b"a")
