@@ -148,23 +148,24 @@ class PriceList:
 
 def rate(usage: Usage, price: PriceVersion) -> int:
     """Exact cost in picodollars: Σ tokens × price, plus counted surcharges. ``price`` is the chosen variant."""
+    read, cached, written_5m, written_1h, heard, seen, said, thought, spoken, drawn, searches, images = usage
     cost = (
-        usage.input * price.input
-        + usage.cache_read * price.cache_read
-        + usage.cache_write_5m * price.cache_write_5m
-        + usage.cache_write_1h * price.cache_write_1h
-        + usage.input_audio * price.input_audio
-        + usage.input_image * price.input_image
-        + usage.output * price.output
-        + usage.reasoning * price.reasoning
-        + usage.output_audio * price.output_audio
-        + usage.output_image * price.output_image
+        read * price.input
+        + cached * price.cache_read
+        + written_5m * price.cache_write_5m
+        + written_1h * price.cache_write_1h
+        + heard * price.input_audio
+        + seen * price.input_image
+        + said * price.output
+        + thought * price.reasoning
+        + spoken * price.output_audio
+        + drawn * price.output_image
         + price.per_request
     )
-    if usage.web_searches:
-        cost += usage.web_searches * _sold(price.per_web_search)
-    if usage.images and (price.per_image is not None or not usage.completion_tokens):  # else sold by their tokens
-        cost += usage.images * _sold(price.per_image)
+    if searches:
+        cost += searches * _sold(price.per_web_search)
+    if images and (price.per_image is not None or not usage.completion_tokens):  # else sold by their tokens
+        cost += images * _sold(price.per_image)
     if cost > MOST_COST:
         raise PricingProblem("the cost of one request does not fit")
     return cost

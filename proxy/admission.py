@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from billing import money
@@ -188,7 +189,7 @@ class Admission:
             first.price.id,
             chat.stream,
             wanted.now,
-            wanted.now + timedelta(seconds=seconds + SETTLE_GRACE_S),
+            wanted.now + _lease(seconds + SETTLE_GRACE_S),
             wanted.hold,
             min(estimate, chat.windows(first.entry.context_window)),
             wanted.span.literal,
@@ -210,6 +211,11 @@ class Admission:
             raise quota_error(refusal, wanted)
         meter.opened(opening)
         return taken
+
+
+@lru_cache(maxsize=4096)
+def _lease(seconds: int) -> timedelta:
+    return timedelta(seconds=seconds)
 
 
 def rate_error(exceeded: Exceeded, grant: KeyGrant) -> GatewayError:

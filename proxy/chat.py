@@ -111,17 +111,19 @@ def request(given: dict[str, Any], *, size: int) -> ChatRequest:
         raise bad("'top_logprobs' needs 'logprobs' to be true.", "invalid_value", "top_logprobs")
     if "tools" in body:
         _check_tools(body["tools"])
-    limits = [body[name] for name in ("max_completion_tokens", "max_tokens") if name in body]
+    limit, older = body.get("max_completion_tokens"), body.get("max_tokens")
+    if older is not None and (limit is None or older < limit):
+        limit = older
     return ChatRequest(
-        model=body["model"],
-        body=body,
-        stream=stream,
-        include_usage=bool(options and options.get("include_usage")),
-        choices=body.get("n", 1),
-        output_limit=min(limits) if limits else None,
-        linked_images=images,
-        size=size,
-        attached=_attached(body["messages"]) if images or size > MOST_TALK else 0,
+        body["model"],
+        body,
+        stream,
+        bool(options and options.get("include_usage")),
+        body.get("n", 1),
+        limit,
+        images,
+        size,
+        _attached(body["messages"]) if images or size > MOST_TALK else 0,
         service_tier=body.get("service_tier", ""),
         parts=parts,
     )

@@ -10,8 +10,10 @@ from proxy.rates import Exceeded, Taken
 
 Headers = tuple[tuple[bytes, bytes], ...]
 
+MOST_VALUE = 1000
 JSON = (b"content-type", b"application/json")
 REPLAYED = (b"idempotent-replayed", b"true")
+MOST_VALUE = 1024
 STREAM: Headers = (
     (b"content-type", b"text/event-stream; charset=utf-8"),
     (b"cache-control", b"no-cache"),
@@ -43,17 +45,18 @@ def of_call(taken: Taken, meter: UsageMeter) -> Headers:
         told.append((b"x-tollgate-reported-model", _latin(meter.reported_model)))
     if meter.dropped:
         told.append((b"x-tollgate-dropped", _latin(", ".join(meter.dropped))))
-    if taken.requests_limit >= 0:
+    requests, requests_left, requests_reset_ms, tokens, tokens_left, tokens_reset_ms = taken
+    if requests >= 0:
         told += (
-            (b"x-ratelimit-limit-requests", b"%d" % taken.requests_limit),
-            (b"x-ratelimit-remaining-requests", b"%d" % taken.requests_left),
-            (b"x-ratelimit-reset-requests", duration(taken.requests_reset_ms)),
+            (b"x-ratelimit-limit-requests", b"%d" % requests),
+            (b"x-ratelimit-remaining-requests", b"%d" % requests_left),
+            (b"x-ratelimit-reset-requests", duration(requests_reset_ms)),
         )
-    if taken.tokens_limit >= 0:
+    if tokens >= 0:
         told += (
-            (b"x-ratelimit-limit-tokens", b"%d" % taken.tokens_limit),
-            (b"x-ratelimit-remaining-tokens", b"%d" % max(0, taken.tokens_left)),
-            (b"x-ratelimit-reset-tokens", duration(taken.tokens_reset_ms)),
+            (b"x-ratelimit-limit-tokens", b"%d" % tokens),
+            (b"x-ratelimit-remaining-tokens", b"%d" % (tokens_left if tokens_left > 0 else 0)),
+            (b"x-ratelimit-reset-tokens", duration(tokens_reset_ms)),
         )
     return tuple(told)
 
@@ -70,6 +73,7 @@ def of_exceeded(exceeded: Exceeded) -> Headers:
     )
 
 
+@lru_cache(maxsize=4096)
 def duration(milliseconds: int) -> bytes:
     """As OpenAI writes it: ``20ms``, ``1s``, ``6m0s``."""
     if milliseconds < 1000:
@@ -86,5 +90,5 @@ def _served(upstream: str, model: str) -> Headers:
 
 @lru_cache(maxsize=4096)
 def _latin(text: str) -> bytes:
-    """A name as a header value: visible ASCII only."""
-    return "".join(c if " " <= c <= "~" else "?" for c in text).encode()
+    """A name as a header value: visible ASCII only, and not longer than any reader takes."""
+    return "".join(c if " " <= c <= "~" else "?" for c in text[:MOST_VALUE]).encode()

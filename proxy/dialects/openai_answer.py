@@ -47,7 +47,7 @@ def read(raw: bytes, asked: Asked) -> Answer:
     if shown is not None:
         body["usage"] = shown
     reported, tier = body.get("model"), body.get("service_tier")
-    if not THEIR_OWN.isdisjoint(body):
+    if not body.keys().isdisjoint(THEIR_OWN):
         body = {name: value for name, value in body.items() if name not in THEIR_OWN}
     body["id"] = asked.answer_id
     body["object"] = "chat.completion"
