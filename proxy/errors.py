@@ -24,6 +24,8 @@ from typing import Any
 import orjson
 
 MOST_RETRY_S = 120  # openai-python ignores a longer Retry-After
+ODDITIES = (TypeError, AttributeError, ValueError, LookupError)
+"""What reading trips over in JSON of a shape that nobody foresaw: a number for a list, nesting too deep to write."""
 
 
 class GatewayError(Exception):
@@ -161,3 +163,8 @@ def retry_after(milliseconds: int) -> tuple[tuple[bytes, bytes], ...]:
 def excerpt(text: object) -> str:
     """At most 64 characters of what a client sent, safe to echo."""
     return "".join(c if c.isprintable() else "�" for c in str(text)[:64])
+
+
+def unreadable() -> Unavailable:
+    """What a client is told of an answer that makes no sense."""
+    return Unavailable(502, "The upstream's answer cannot be read.", "bad_gateway")

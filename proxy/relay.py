@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 from proxy.dialects.shape import AnswerStream
-from proxy.errors import Unavailable
+from proxy.errors import ODDITIES, Unavailable, unreadable
 from proxy.http_client import ClientProblem, Connection, TimedOut
 from proxy.live import LiveStream, LiveStreams
+
+logger = logging.getLogger(__name__)
 
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 
@@ -57,6 +60,9 @@ async def pump(first: bytes, reader: Connection, translator: AnswerStream, live:
             translator.failure = Unavailable(504, "The stream took longer than it may.", "timeout")
         else:
             translator.failure = Unavailable(502, "The upstream broke off.", "bad_gateway")
+    except ODDITIES:
+        logger.exception("a chunk of an odd shape")
+        translator.failure = unreadable()
     except asyncio.CancelledError:
         task = asyncio.current_task()
         if live.reason is None or task is None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,14 +12,18 @@ from enum import IntEnum
 from proxy.addresses import AddressProblem
 from proxy.dialects.shape import FailureMessage, MalformedAnswer, UpstreamCall
 from proxy.directory import Credential, Target
-from proxy.errors import BadRequest, GatewayError, Unavailable
+from proxy.errors import ODDITIES, BadRequest, GatewayError, Unavailable, unreadable
 from proxy.http_client import ClientProblem, Connection, NotConnected, Pool, TimedOut
+
+logger = logging.getLogger(__name__)
 
 FILTERS = frozenset({"content_policy", "content_policy_violation", "moderation_blocked", "data_inspection_failed"})
 """What upstreams call it when their filter refuses a prompt."""
 MOST_HEADS = 1000
 OPERATORS = frozenset({"invalid_api_key", "insufficient_quota"})
 """Codes of what is wrong between the operator and the upstream, whatever the status they come with."""
+BAD_KEY = re.compile(r"(?:incorrect|invalid) api key", re.IGNORECASE)
+"""What some say with status 400 and no such code: the key can only be the operator's."""
 
 
 class Kind(IntEnum):
@@ -122,7 +128,7 @@ class NotSpoken(Unavailable):
     """The upstream has no words for this operation: nothing was sent."""
 
 
-TROUBLE = (ClientProblem, AddressProblem, MalformedAnswer, GatewayError)
+TROUBLE = (ClientProblem, AddressProblem, MalformedAnswer, GatewayError, *ODDITIES)
 """What an attempt raises instead of giving an answer."""
 
 
@@ -143,11 +149,13 @@ def failure_of(error: Exception) -> Failure:
                 Unavailable(502, "The upstream broke off.", "bad_gateway"), next_route=False, kind=Kind.BROKEN
             )
         case MalformedAnswer():
-            unread = Unavailable(502, "The upstream's answer cannot be read.", "bad_gateway")
-            return Failure(unread, next_route=True, kind=Kind.BROKEN)
+            return Failure(unreadable(), next_route=True, kind=Kind.BROKEN)
         case GatewayError():
             ours = error.status < 500 or isinstance(error, NotSpoken)
             return Failure(error, next_route=True, kind=Kind.REFUSED if ours else Kind.SERVER)
+        case error if isinstance(error, ODDITIES):
+            logger.error("an answer of an odd shape", exc_info=error)
+            return Failure(unreadable(), next_route=True, kind=Kind.BROKEN)
     raise error
 
 
@@ -158,7 +166,7 @@ def judge(status: int, said: FailureMessage, retry_after: str | None) -> Failure
         wait = said.extra.get("retry_after_s")
     wait_ms = None if wait is None else int(wait * 1000)
     because = f": {said.message}" if said.message else "."
-    operators = status < 500 and said.code in OPERATORS
+    operators = status < 500 and (said.code in OPERATORS or BAD_KEY.match(said.message) is not None)
     if status in (401, 402, 403, 404) or operators:
         error = Unavailable(502, "The upstream refused our request; the operator must see to it.", "bad_gateway")
         if status == 404 and not operators:

@@ -11,6 +11,10 @@ from proxy.dialects.shape import FailureMessage
 from proxy.errors import GatewayError, Unavailable, excerpt
 
 _SECRETS = re.compile(r"https?://\S+|\b(?:sk|pk|key|AIza)[-_A-Za-z0-9*]{6,}", re.ASCII)
+_WORDS = re.compile(r"[A-Za-z0-9._+/=-]{20,}")
+_RANDOM = re.compile(r"(?<![A-Za-z0-9])(?=[A-Za-z]*\d)(?=\d*[A-Za-z])[A-Za-z0-9]{20,}")
+"""Letters and digits as only keys and identifiers have them."""
+_IDENTIFIERS = ("call_", "toolu_", "chatcmpl-", "msg_", "fc_", "rs_", "resp_", "file-")
 
 
 def message_of(raw: bytes) -> FailureMessage:
@@ -29,9 +33,9 @@ def message_of(raw: bytes) -> FailureMessage:
     text = error.get("message") or error.get("detail") or ""
     code, param = error.get("code"), error.get("param")
     return FailureMessage(
-        bounded(text if type(text) is str else orjson.dumps(text).decode()) if text else "",
-        excerpt(code) if type(code) is str else "",
-        excerpt(param) if type(param) is str else None,
+        bounded(text if type(text) is str else _written(text)) if text else "",
+        excerpt(bounded(code)) if type(code) is str else "",
+        excerpt(bounded(param)) if type(param) is str else None,
     )
 
 
@@ -45,4 +49,18 @@ def embedded(body: dict[str, Any]) -> GatewayError:
 
 def bounded(text: str) -> str:
     """At most 400 characters of an upstream's words, addresses and keys blotted out, NUL left out."""
-    return _SECRETS.sub("…", text[:4000]).replace("\0", "")[:400]
+    return _WORDS.sub(_blotted, _SECRETS.sub("…", text[:4000])).replace("\0", "")[:400]
+
+
+def _written(text: object) -> str:
+    """A message that is more than a text; nothing where it is nested too deep to be written."""
+    try:
+        return orjson.dumps(text).decode()
+    except TypeError:
+        return ""
+
+
+def _blotted(word: re.Match[str]) -> str:
+    """Keys have many shapes, and upstreams repeat what they were sent: only what clients know by name is kept."""
+    said = word[0]
+    return said if said.startswith(_IDENTIFIERS) or _RANDOM.search(said) is None else "…"

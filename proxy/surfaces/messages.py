@@ -14,6 +14,7 @@ from proxy.errors import GatewayError
 from proxy.surfaces import messages_request
 from proxy.surfaces.messages_answer import message_of, usage_of
 from proxy.surfaces.messages_writer import PING, MessageWriter
+from proxy.surfaces.shape import reading
 
 ERROR_TYPES = {
     401: "authentication_error",
@@ -38,6 +39,7 @@ class Messages:
         """See proxy/surfaces/messages_request.py."""
         return messages_request.parse(raw)
 
+    @reading
     def answer(self, chat: ChatRequest, answer: Answer, usage: Usage, extras: Mapping[str, Any]) -> bytes:
         """A message; one that came from Anthropic keeps its own words."""
         if answer.speaks == ANTHROPIC:

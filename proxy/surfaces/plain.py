@@ -13,6 +13,7 @@ from proxy.chat import ChatRequest
 from proxy.dialects.shape import OPENAI, Answer, ChunkWriter
 from proxy.errors import GatewayError
 from proxy.sse import KEEPALIVE
+from proxy.surfaces.shape import reading
 
 
 class Plain:
@@ -25,6 +26,7 @@ class Plain:
     def __init__(self, parse: Callable[[bytes], ChatRequest]) -> None:
         self.parse = parse
 
+    @reading
     def answer(self, chat: ChatRequest, answer: Answer, usage: Usage, extras: Mapping[str, Any]) -> bytes:
         """The body in OpenAI's shape, with our own counts where the upstream's are missing."""
         if answer.usage is None:

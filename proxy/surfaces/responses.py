@@ -16,6 +16,7 @@ from proxy.surfaces import responses_request
 from proxy.surfaces.responses_answer import finished, output_of, response_of
 from proxy.surfaces.responses_tools import spaces
 from proxy.surfaces.responses_writer import ResponseWriter
+from proxy.surfaces.shape import reading
 
 RESPONSES = "responses"
 
@@ -31,6 +32,7 @@ class Responses:
         """See proxy/surfaces/responses_request.py."""
         return responses_request.parse(raw)
 
+    @reading
     def answer(self, chat: ChatRequest, answer: Answer, usage: Usage, extras: Mapping[str, Any]) -> bytes:
         """The first choice as output items."""
         body = answer.body

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Protocol
+from collections.abc import Callable, Mapping
+from functools import wraps
+from typing import Any, ParamSpec, Protocol
 
 from billing.meters import Usage
 from proxy.chat import ChatRequest
 from proxy.dialects.shape import Answer, ChunkWriter
-from proxy.errors import GatewayError
+from proxy.errors import ODDITIES, GatewayError, unreadable
+
+P = ParamSpec("P")
 
 
 class Surface(Protocol):
@@ -36,3 +39,16 @@ class Surface(Protocol):
 
     def writer(self, chat: ChatRequest, answer_id: str, created: int) -> ChunkWriter:
         """What writes a stream of OpenAI chunks for a client that does not read them."""
+
+
+def reading(answer: Callable[P, bytes]) -> Callable[P, bytes]:
+    """A surface's ``answer``, for which what an upstream sent in an odd shape is the upstream's fault and not ours."""
+
+    @wraps(answer)
+    def read(*args: P.args, **kwargs: P.kwargs) -> bytes:
+        try:
+            return answer(*args, **kwargs)
+        except ODDITIES as error:
+            raise unreadable() from error
+
+    return read
