@@ -25,6 +25,8 @@ from proxy.spool import Spool
 logger = logging.getLogger(__name__)
 
 MOST_IN_BATCH = 256
+MOST_NAME = 200
+"""Characters kept of what an upstream calls its model."""
 GATHER_S = 0.005
 BEAT_S = 2.0
 
@@ -176,6 +178,9 @@ class Journal:
     def settle(self, settlement: Settlement) -> None:
         """End a request. Never fails and never waits: the row is written in a moment, or when PostgreSQL is back."""
         crash.here("before_settle")
+        named = settlement.reported_model
+        if "\0" in named or len(named) > MOST_NAME:  # PostgreSQL takes no NUL: the row would stay open
+            settlement = settlement._replace(reported_model=named.replace("\0", "")[:MOST_NAME])
         self._settlements.append(settlement)
         self._settling.set()
         self._settled.clear()

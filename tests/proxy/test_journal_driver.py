@@ -42,6 +42,13 @@ async def test_a_caller_cancelled_just_after_its_row_was_written_leaves_no_row_o
     assert journal._settlements == [abandoned(opening)]
 
 
+async def test_it_keeps_only_what_can_be_stored_of_the_name_an_upstream_gives_its_model(tmp_path: Path) -> None:
+    journal = Journal("postgresql://nowhere", tmp_path, delivered=list)
+    for name in ("gpt\0-4", "a" * 100_000):
+        journal.settle(Settlement("0" * 32, 1, "settled", "exact", 1, 0, "", "", "", "", (0,) * 20, 0, name))
+    assert [one.reported_model for one in journal._settlements] == ["gpt-4", "a" * 200]
+
+
 async def test_a_spooled_row_that_cannot_be_settled_stops_no_gateway_from_starting(town: Town, tmp_path: Path) -> None:
     spool = Spool(tmp_path, "dead")
     ends = [("\0", "00"), ("", "01")]
