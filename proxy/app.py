@@ -63,7 +63,7 @@ class App:
         shown = surface or (ENVELOPE if enveloped else MESSAGES if path.startswith("/messages/") else PLAIN)
         try:
             if surface is not None and scope["method"] == "POST":
-                await self._gateway.serve(exchange, surface, path)
+                await self._gateway.serve(exchange, surface, "/api" + path if enveloped else path)
             else:
                 await self._route(scope["method"], path, shown, exchange)
         except GatewayError as error:

@@ -37,6 +37,12 @@ def test_a_repeated_call_gets_the_first_answer_and_is_charged_once(town: Town) -
     until(lambda: settled(town, key) == 1)
 
 
+def test_an_answer_in_its_envelope_is_not_repeated_without_it(town: Town) -> None:
+    key, name = town.key(), secrets.token_hex(8)
+    assert send(town, key, name, body(), path="/api/v1/chat/completions").json()["success"] is True
+    assert send(town, key, name, body()).status_code == 422
+
+
 def test_a_stream_is_repeated_byte_by_byte(town: Town) -> None:
     key, name = town.key(), secrets.token_hex(8)
     asked = body("sandbox/paced-20x20", stream=True, stream_options={"include_usage": True})
