@@ -10,7 +10,6 @@ from proxy.rates import Exceeded, Taken
 
 Headers = tuple[tuple[bytes, bytes], ...]
 
-MOST_VALUE = 1000
 JSON = (b"content-type", b"application/json")
 REPLAYED = (b"idempotent-replayed", b"true")
 MOST_VALUE = 1024
