@@ -140,6 +140,11 @@ def test_usage_refuses_times_that_are_none(town: Town, query: str) -> None:
     assert refused.json()["error"]["param"] in ("start", "end")
 
 
+def test_usage_ends_now_whatever_end_is_asked_for(town: Town) -> None:
+    told = town.http.get("/v1/usage?end=9999-12-31T23:59:59Z", headers=bearer(town.key()))
+    assert (told.status_code, told.json()["requests"]) == (200, 0)
+
+
 # -- demands
 
 
