@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any
@@ -35,7 +36,8 @@ def read(content: bytes) -> PriceFile:
     document = _document(content)
     models = {name: value for name, value in document.items() if isinstance(name, str) and isinstance(value, dict)}
     taken = [name for name, value in models.items() if _is_model(name, value)]
-    skipped = tuple(plain(name, LONGEST_NAME) for name in document if name is not None and name not in set(taken))
+    known = {None, *taken}
+    skipped = tuple(plain(name, LONGEST_NAME) for name in document if name not in known)
     if not taken:
         raise PriceFileProblem("There is no model in it: each has litellm_provider, mode and its prices.")
     twins = _twins(taken, document.get(None, ()))
@@ -71,8 +73,7 @@ def _members(pairs: list[tuple[str, Any]]) -> dict[Any, Any]:
     """An object; under None, the names that are in it twice, which JSON would drop in silence."""
     found: dict[Any, Any] = dict(pairs)
     if len(found) < len(pairs):
-        names = [name for name, _ in pairs]
-        found[None] = tuple(sorted({name for name in names if names.count(name) > 1}))
+        found[None] = tuple(sorted(name for name, times in Counter(name for name, _ in pairs).items() if times > 1))
     return found
 
 

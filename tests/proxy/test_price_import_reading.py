@@ -359,6 +359,15 @@ def test_it_suspects_jumps_beyond_tenfold(before: int, said: str) -> None:
     assert bool(found) == bool(said)
 
 
+@pytest.mark.timeout(5)
+@pytest.mark.parametrize("inside", ["", '"x": {%s}'])
+def test_a_long_file_takes_no_longer_for_its_length_squared(inside: str) -> None:
+    names = ", ".join(f'"m{index}": {{{CHAT}}}' for index in range(30_000))
+    twins = f'{names}, "m0": {{{CHAT}}}'
+    content = f'{{"m": {{{CHAT}, {inside % twins}}}}}' if inside else f"{{{twins}}}"
+    assert len(read(content.encode()).entries) == (1 if inside else 30_000)
+
+
 def test_it_suspects_names_that_differ_in_case_and_names_that_are_there_twice() -> None:
     content = f'{{"Twin": {{{CHAT}}}, "twin": {{{CHAT}}}, "again": {{{CHAT}}}, "again": {{{CHAT}}}}}'
     found = {entry.name: told(entry) for entry in read(content.encode()).entries}
