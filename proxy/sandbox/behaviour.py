@@ -13,9 +13,10 @@ fixed                 a constant answer after a delay                           
 tools                 a call of the first or the named tool; text after its     calls x words said
                       result                                                      before them (1x0)
 reasoning             echo with hidden reasoning tokens in the usage              tokens (16)
-thinking              as tools, after thinking that is shown and signed where     tokens (16)
-                      the face shows any; the signature must come back
-redacted              as thinking, but what is thought is sealed                  tokens (16)
+thinking              as tools, after thinking that is shown and signed where     tokens x calls
+                      the face shows any; it must come back                       (16x1)
+redacted              as thinking, but what is thought is sealed                  tokens x calls
+                                                                                  (16x1)
 cached                echo with cached prompt tokens in the usage, and, after     tokens (half) x
                       the x, with tokens written to the cache                     tokens (0)
 audio                 echo with prompt tokens and completion tokens of audio      tokens x tokens (4x0)
@@ -72,8 +73,8 @@ DEFAULTS: dict[str, tuple[int, int]] = {
     "fixed": (0, 20),
     "tools": (1, 0),
     "reasoning": (16, 0),
-    "thinking": (16, 0),
-    "redacted": (16, 0),
+    "thinking": (16, 1),
+    "redacted": (16, 1),
     "cached": (-1, 0),
     "audio": (4, 0),
     "search": (1, 0),

@@ -156,7 +156,7 @@ def _calls(ask: Ask, asked: Behaviour) -> tuple[str, ...]:
     """The tools to call: in turn from the wanted one on; none after a tool's result."""
     if asked.kind not in TOOL_USERS or not ask.tools or ask.result is not None:
         return ()
-    return tuple(islice(cycle(ask.tools), asked.first if asked.kind == "tools" else 1))
+    return tuple(islice(cycle(ask.tools), asked.first if asked.kind == "tools" else asked.second or 1))
 
 
 def _arguments(ask: Ask) -> str:

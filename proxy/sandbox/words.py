@@ -1,8 +1,9 @@
 """What the sandbox counts as a token, and the texts it answers with. Pure.
 
 A token is up to eight characters without whitespace together with the whitespace before them. A prompt costs the
-tokens of its texts, three more per message, eight per part that is not text, and the tokens of the tool definitions
-as compact JSON: never more than the body has bytes, so the byte count of a body is a safe ceiling.
+tokens of its texts and of the reasoning that came back, three more per message, eight per part that is not text, and
+the tokens of the tool definitions as compact JSON: never more than the body has bytes, so the byte count of a body is
+a safe ceiling.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ def prompt_tokens(messages: list[dict[str, Any]], tools: list[Any] | None) -> in
     total = 0
     for message in messages:
         total += PER_MESSAGE + len(pieces(text_of(message.get("content"))))
+        total += len(pieces(text_of(message.get("reasoning_content"))))
         if isinstance(message.get("content"), list):
             total += sum(PER_PART for part in message["content"] if isinstance(part, dict) and "text" not in part)
         for call in message.get("tool_calls") or []:

@@ -17,7 +17,8 @@ class DeepSeek(Style):
     always_usage = True
 
     def check(self, body: Frame, asked: Behaviour) -> None:
-        """Roles are the four old ones, and in a tool turn what was thought comes back."""
+        """Roles are the four old ones, and in a turn with tool calls all that was thought comes back."""
+        called = False
         for index, message in enumerate(body.get("messages") or ()):
             role = message.get("role")
             if role not in ROLES:
@@ -27,7 +28,9 @@ class DeepSeek(Style):
                     f"variant `{role}`, expected one of `system`, `user`, `assistant`, `tool` at line 1 column 1",
                     "invalid_request_error",
                 )
-            if asked.kind == "thinking" and message.get("tool_calls") and not message.get("reasoning_content"):
+            called = role != "user" and (called or bool(message.get("tool_calls")))
+            thought = message.get("reasoning_content")
+            if asked.kind == "thinking" and called and role == "assistant" and not (type(thought) is str and thought):
                 raise self.refused(
                     400,
                     f"Missing `reasoning_content` field in the assistant message at message index {index}.",
