@@ -223,7 +223,7 @@ class Attempts:
 
 def spoken(work: Work, attempt: Attempt) -> tuple[Dialect, Asked]:
     """The dialect of an attempt's upstream, and what its answer must show."""
-    operation, name = work.chat.operation, attempt.route.target.dialect
+    operation, name = work.chat.operation, attempt.route.dialect
     dialect = dialects.find(operation, name)
     if dialect is None:
         raise NotSpoken(502, f"The upstream of '{attempt.candidate.entry.name}' does not do this.", "bad_gateway")

@@ -47,8 +47,9 @@ class ChatRequest:
     ``output_limit`` is None where the client gave none; ``size`` is in bytes, ``attached`` of which are pictures,
     recordings and files, not text; ``parts`` says whether any content is more than a text. ``native`` is the body in
     the words of the surface that ``operation`` names, for an upstream that speaks them, and ``native_headers`` go with
-    it. ``images`` are those it may bring at most. ``dropped`` is what no upstream is told. ``thoughts`` is signed
-    reasoning of earlier turns by the id of the call it led to.
+    it. ``images`` are those it may bring at most. ``dropped`` is what no upstream is told. ``thoughts`` is reasoning
+    of earlier turns by the id of the call it led to, signed where its provider does; ``thinking`` is what the client
+    was shown of it, on surfaces whose messages have no place for that, by the message's place.
     """
 
     model: str
@@ -68,6 +69,7 @@ class ChatRequest:
     dropped: tuple[str, ...] = ()
     parts: bool = False
     thoughts: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    thinking: dict[int, str] | None = None
 
     def windows(self, context_window: int) -> int:
         """How many tokens the model can read for it: of texts to embed, each has the context window to itself."""

@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import Any
 
 from billing.pricing import PriceList, PriceVersion
+from proxy import rules as rulebook
 from proxy.factors import UNLEARNED, Factors
 
 CHAT_ONLY = frozenset({"chat"})
@@ -124,7 +125,7 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """One way to a model: the upstream, and the model's name there."""
+    """One way to a model: the upstream, and the model's name there. ``dialect`` is how it is spoken to."""
 
     id: int
     target: Target
@@ -132,6 +133,11 @@ class Route:
     priority: int
     weight: int
     rules: Mapping[str, Any] = field(default_factory=lambda: NO_RULES)
+    dialect: str = field(init=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Say it once, where it is loaded, not for every call."""
+        object.__setattr__(self, "dialect", rulebook.spoken(self.target.dialect, self.rules))
 
 
 @dataclass(frozen=True, slots=True)

@@ -160,8 +160,8 @@ class Gateway:
         taken = await self._admission.admit(chat, grant, wanted, meter, math.ceil(seconds))
         call = Call(exchange, surface, grant, chat, wanted, meter, asked, taken)
         try:
-            if recollection.needed(chat, wanted):
-                chat.thoughts |= await self._memory.thoughts.recall(grant.tenant_id, recollection.call_ids(chat))
+            if missing := recollection.missing(chat, wanted):
+                chat.thoughts |= await self._memory.thoughts.recall(grant.tenant_id, missing)
             if chat.stream:
                 await self._stream(call)
             else:

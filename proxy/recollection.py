@@ -1,4 +1,4 @@
-"""When signed reasoning must be looked up, because the client did not send it back with its tool calls. Pure."""
+"""When reasoning must be looked up, because the client did not send it back with its tool calls. Pure."""
 
 from __future__ import annotations
 
@@ -6,27 +6,31 @@ from typing import Any
 
 from proxy.admission import Quote
 from proxy.chat import ChatRequest
+from proxy.rules import THINKING
 
 SIGNING = frozenset({"anthropic", "gemini"})
+WANTING = SIGNING | {THINKING}
 
 
-def needed(chat: ChatRequest, quote: Quote) -> bool:
-    """Whether the last turns hold tool calls without their reasoning, for an upstream that may want it back."""
+def missing(chat: ChatRequest, quote: Quote) -> list[str]:
+    """The ids of tool calls that came without their reasoning, where an upstream may want it back."""
     if "tools" not in chat.body:
-        return False
-    routes = (route.target.dialect for one in quote.candidates for route in one.entry.routes)
-    signs = any(
-        dialect in SIGNING and not (chat.operation == "messages" and dialect == "anthropic") for dialect in routes
-    )
-    return signs and bool(call_ids(chat))
+        return []
+    routes = (route.dialect for one in quote.candidates for route in one.entry.routes)
+    wanting = {
+        dialect for dialect in routes if dialect in WANTING and (chat.operation, dialect) != ("messages", "anthropic")
+    }
+    if not wanting:
+        return []
+    return call_ids(chat, "reasoning_details" if wanting & SIGNING else "reasoning_content")
 
 
-def call_ids(chat: ChatRequest) -> list[str]:
-    """The ids of tool calls that come without their reasoning, in their message or beside it."""
+def call_ids(chat: ChatRequest, name: str) -> list[str]:
+    """The ids of tool calls that come without their reasoning, in a member of their message or beside it."""
     found: list[str] = []
     for message in chat.body["messages"]:
         calls: Any = message.get("tool_calls")
-        if calls and not message.get("reasoning_details"):
+        if calls and not message.get(name):
             ids = [call["id"] for call in calls if type(call.get("id")) is str]
             found += [identifier for identifier in ids if identifier not in chat.thoughts]
     return found

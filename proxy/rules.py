@@ -12,6 +12,8 @@ from proxy.factors import LEAST, PER
 
 _NUMBER = re.compile(r"([0-9]{1,2})(?:\.([0-9]{1,3}))?")
 OPERATIONS = ("chat", "embeddings", "images")
+THINKING = "openai thinking"
+"""The dialect of OpenAI's upstreams that want their reasoning back; no operator has to name it."""
 
 
 class RuleProblem(Exception):
@@ -45,6 +47,11 @@ KEYS: Mapping[str, Key] = MappingProxyType(
         ),
         "forced_tool_choice": Key(bool, (), "false: required and named tool choices go as auto."),
         "reasoning_details": Key(bool, (), "true: the upstream takes reasoning_details of earlier turns back."),
+        "reasoning_content": Key(
+            bool,
+            (),
+            "true: the upstream wants what it thought back with its tool calls, as reasoning_content.",
+        ),
         "stream_usage": Key(bool, (), "false: stream_options is not sent, as the upstream refuses it."),
         "path": Key(str, (), "The path of chat completions below the base URL; {model} is the upstream's model."),
         "query": Key(str, (), "A query string on every call, such as api-version=2024-10-21."),
@@ -71,7 +78,10 @@ PRESETS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
             "developer_role": "system",
             "max_tokens_param": "max_tokens",
             "drop": ["seed", "logit_bias", "parallel_tool_calls", "store", "metadata", "service_tier"],
+            "reasoning_content": True,
         },
+        "moonshot": {"developer_role": "system", "max_tokens_param": "max_tokens", "reasoning_content": True},
+        "zai": {"developer_role": "system", "max_tokens_param": "max_tokens", "reasoning_content": True},
         "vllm": {"developer_role": "system", "max_tokens_param": "max_tokens", "drop": ["store", "metadata"]},
         "ollama": {
             "developer_role": "system",
@@ -128,6 +138,11 @@ def merged(*layers: Mapping[str, Any]) -> Mapping[str, Any]:
             whole[name] = _joined(whole.get(name), value) if name != "operations" else value
     whole.pop("like", None)
     return MappingProxyType(whole)
+
+
+def spoken(dialect: str, rules: Mapping[str, Any]) -> str:
+    """The dialect of a route: what its upstream speaks, or the kind of it that its rules ask for."""
+    return THINKING if dialect == "openai" and rules.get("reasoning_content") else dialect
 
 
 def hold_factor(rules: Mapping[str, Any], *, measured: int) -> int:

@@ -8,10 +8,13 @@ from proxy.dialects.embeddings import GeminiEmbeddings, OpenAIEmbeddings
 from proxy.dialects.gemini import Gemini
 from proxy.dialects.images import GeminiImages, OpenAIImages
 from proxy.dialects.openai import OpenAI
+from proxy.dialects.openai_thinking import OpenAIThinking
 from proxy.dialects.shape import Dialect
+from proxy.rules import THINKING
 
 DIALECTS: dict[tuple[str, str], Dialect] = {
     ("chat", "openai"): OpenAI(),
+    ("chat", THINKING): OpenAIThinking(),
     ("chat", "anthropic"): Anthropic(),
     ("messages", "anthropic"): AnthropicNative(),
     ("chat", "gemini"): Gemini(),
@@ -19,9 +22,12 @@ DIALECTS: dict[tuple[str, str], Dialect] = {
     ("embeddings", "gemini"): GeminiEmbeddings(),
     ("images", "openai"): OpenAIImages(),
     ("images", "gemini"): GeminiImages(),
+    ("embeddings", THINKING): OpenAIEmbeddings(),
+    ("images", THINKING): OpenAIImages(),
 }
 
-NAMES = frozenset(name for _, name in DIALECTS)
+NAMES = frozenset(name for _, name in DIALECTS) - {THINKING}
+"""What an upstream can be said to speak."""
 
 
 def find(operation: str, name: str) -> Dialect | None:

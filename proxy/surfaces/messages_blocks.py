@@ -18,12 +18,14 @@ Parts = list[dict[str, Any]]
 
 
 class Translation:
-    """Messages, one after another. ``thoughts`` is signed reasoning by the id of the tool call it led to; ``foreign``
-    is whether there are blocks that only Anthropic understands."""
+    """Messages, one after another. ``thoughts`` is signed reasoning by the id of the tool call it led to; ``thinking``
+    is what was thought, signed or not, by the place of its message; ``foreign`` is whether there are blocks that only
+    Anthropic understands."""
 
     def __init__(self) -> None:
         self.messages: list[Message] = []
         self.thoughts: dict[str, list[dict[str, Any]]] = {}
+        self.thinking: dict[int, str] = {}
         self.foreign = False
         self._called: set[str] = set()
 
@@ -65,6 +67,9 @@ class Translation:
                     self._other(block, place)
         self._called.update(call["id"] for call in calls)
         text = "".join(texts)
+        thought = "".join(_thought(block) for block in blocks)
+        if thought and (calls or text):
+            self.thinking[len(self.messages)] = thought
         if calls:
             self.messages.append({"role": "assistant", "content": text or None, "tool_calls": calls})
         elif text:
@@ -156,6 +161,12 @@ class Translation:
         if kind == "container_upload" or _names_file(block.get("source")):
             raise wrong(path, "files kept at the provider are not available here", "unsupported_parameter")
         self.foreign = True
+
+
+def _thought(block: dict[str, Any]) -> str:
+    """The words of a thinking block."""
+    text = block.get("thinking") if block["type"] == "thinking" else None
+    return text if type(text) is str else ""
 
 
 def _call(block: dict[str, Any], path: str) -> dict[str, Any]:

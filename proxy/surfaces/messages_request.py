@@ -62,7 +62,7 @@ def _request(raw: bytes, *, counting: bool) -> ChatRequest:
         request.body["stop"] = stops
     request.operation = OPERATION
     request.native = _native(given)
-    request.thoughts = translation.thoughts
+    request.thoughts, request.thinking = translation.thoughts, translation.thinking
     if translation.foreign:  # nobody knows what they hold
         request.linked_images += UNBOUNDED
     return request

@@ -7,7 +7,7 @@ from typing import Any
 
 from billing.meters import Usage
 from proxy.chat import ChatRequest
-from proxy.surfaces.responses_items import call_item, message_item, reasoning_item
+from proxy.surfaces.responses_items import call_item, message_item, reasoning_item, to_seal
 from proxy.surfaces.responses_tools import Spaces
 
 ENDED = {"length": "max_output_tokens", "content_filter": "content_filter"}
@@ -79,7 +79,7 @@ def output_of(choice: dict[str, Any], answer_id: str, spaces: Spaces) -> list[di
     """Output items of a choice: what was thought, what was said, what is called, of which namespace."""
     message = choice["message"]
     items: list[dict[str, Any]] = []
-    thought, details = message.get("reasoning_content") or "", message.get("reasoning_details") or []
+    thought, details = message.get("reasoning_content") or "", to_seal(message.get("reasoning_details") or ())
     if thought or details:
         items.append(reasoning_item(item_id(answer_id, "rs", len(items)), thought, details))
     text, refusal = message.get("content") or "", message.get("refusal") or ""

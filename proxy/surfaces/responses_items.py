@@ -21,11 +21,17 @@ Body = dict[str, Any]
 
 
 class Translation:
-    """Input items on their way to messages: calls that follow one another are one assistant's turn."""
+    """Input items on their way to messages: calls that follow one another are one assistant's turn.
+
+    ``thinking`` is what was thought, as far as it was shown, by the place of the message it led to.
+    """
 
     def __init__(self) -> None:
         self.messages: list[Body] = []
+        self.thinking: dict[int, str] = {}
         self._details: list[Any] = []
+        self._thought = ""
+        self._told = False
 
     def item(self, item: Any, path: str) -> None:
         """The next item; raises BadRequest naming its path."""
@@ -42,6 +48,7 @@ class Translation:
                 self.messages.append({"role": "tool", "tool_call_id": call_id, "content": _output(item, path)})
             case "reasoning":
                 self._details += opened(item.get("encrypted_content"))
+                self._thought, self._told = _shown(item) if self._told else self._thought + _shown(item), False
             case "item_reference":
                 raise bad(STATEFUL, "unsupported_value", f"{path}.type")
             case _:
@@ -60,10 +67,11 @@ class Translation:
         elif type(content) is not str:
             raise wrong_type(f"{path}.content", "a string or an array", content)
         message: Body = {"role": role, "content": content}
-        if role == "assistant":
-            self._with_details(message)
+        if role != "assistant":
+            self._details, self._thought = [], ""  # reasoning that led to nothing
         else:
-            self._details = []  # reasoning that led to nothing
+            self._thought = "" if self._told else self._thought
+            self._with_details(message)
         self.messages.append(message)
 
     def _call(self, item: Body, kind: str, path: str) -> None:
@@ -85,6 +93,8 @@ class Translation:
     def _with_details(self, message: Body) -> None:
         if self._details:
             message["reasoning_details"], self._details = self._details, []
+        if self._thought:  # it stays: results may be told between calls that were made together
+            self.thinking[len(self.messages)], self._told = self._thought, True
 
 
 def _part(part: Any, path: str) -> Body:
@@ -111,6 +121,17 @@ def _part(part: Any, path: str) -> Body:
     raise bad(f"Supported values are: {wanted}.", "invalid_value", f"{path}.type")
 
 
+def _shown(item: Body) -> str:
+    """The words of a reasoning item: its content, or else its summary."""
+    for name in ("content", "summary"):
+        parts = item.get(name)
+        given = [part.get("text") for part in parts if type(part) is dict] if type(parts) is list else []
+        text = "".join(text for text in given if type(text) is str)
+        if text:
+            return text
+    return ""
+
+
 def _output(item: Body, path: str) -> Any:
     """What a tool gave back: a text, or parts."""
     output = item.get("output")
@@ -130,9 +151,14 @@ def _text(item: Body, name: str, path: str) -> str:
     return text
 
 
+def to_seal(details: Iterable[Any]) -> list[Any]:
+    """Those of reasoning_details that hold more than the words that were shown."""
+    return [one for one in details if type(one) is dict and (one.get("signature") or one.get("data"))]
+
+
 def sealed(details: Iterable[Any]) -> str | None:
     """Signed reasoning as encrypted_content; None where there is nothing to carry."""
-    kept = [one for one in details if type(one) is dict and (one.get("signature") or one.get("data"))]
+    kept = to_seal(details)
     return SEAL + base64.urlsafe_b64encode(orjson.dumps(kept)).decode() if kept else None
 
 

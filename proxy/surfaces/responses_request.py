@@ -46,7 +46,8 @@ def parse(raw: bytes) -> ChatRequest:
     given = {name: value for name, value in chat.decode(raw).items() if value is not None}
     _check(given)
     body: Body = {name: given[name] for name in SAME if name in given}
-    body["messages"] = _messages(given)
+    translation = _translated(given)
+    body["messages"] = translation.messages
     for name, take in TAKEN.items():
         if name in given:
             body |= take(given[name])
@@ -66,6 +67,7 @@ def parse(raw: bytes) -> ChatRequest:
         raise _in_our_words(refused) from None
     request.operation = OPERATION
     request.native = given
+    request.thinking = translation.thinking
     request.include_usage = True
     request.dropped = (*left, "truncation") if given.get("truncation") == "auto" else left
     return request
@@ -93,7 +95,7 @@ def _check(given: Body) -> None:
         raise bad("Missing required parameter: 'input'.", "missing_required_parameter", "input")
 
 
-def _messages(given: Body) -> list[Body]:
+def _translated(given: Body) -> Translation:
     translation = Translation()
     instructions = given.get("instructions")
     if instructions is not None:
@@ -109,7 +111,7 @@ def _messages(given: Body) -> list[Body]:
         raise bad(f"'input' takes 1 to {MOST_ITEMS} items.", "invalid_value", "input")
     for index, item in enumerate(items):
         translation.item(item, f"input[{index}]")
-    return translation.messages
+    return translation
 
 
 def _output_limit(value: Any) -> Body:

@@ -11,7 +11,7 @@ import orjson
 from billing.meters import Usage
 from proxy.chat import ChatRequest
 from proxy.surfaces.responses_answer import finished, item_id, logprobs_of, response_of
-from proxy.surfaces.responses_items import call_item, message_item, reasoning_item
+from proxy.surfaces.responses_items import call_item, message_item, reasoning_item, to_seal
 from proxy.surfaces.responses_tools import spaces
 
 
@@ -82,9 +82,9 @@ class ResponseWriter:
 
     def _delta(self, delta: dict[str, Any], logprobs: list[Any]) -> None:
         thought, text, refusal = delta.get("reasoning_content"), delta.get("content"), delta.get("refusal")
-        details = delta.get("reasoning_details")
+        details = to_seal(delta.get("reasoning_details") or ())
         if thought or details:
-            self._think(thought or "", details or [])
+            self._think(thought or "", details)
         if text:
             self._say(text, logprobs)
         if refusal:

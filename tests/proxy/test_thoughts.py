@@ -109,4 +109,4 @@ def test_it_looks_for_what_the_client_did_not_bring() -> None:
     messages = [asked, turn("a"), turn("b", reasoning_details=DETAILS), turn("c")]
     request = chat.request({"model": "m", "messages": messages}, size=1)
     request.thoughts = {"c": DETAILS}
-    assert recollection.call_ids(request) == ["a"]
+    assert recollection.call_ids(request, "reasoning_details") == ["a"]
