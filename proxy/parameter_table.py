@@ -27,6 +27,7 @@ class Parameter:
 EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
 MOST_PARAMETERS = 200
 UNPRICED = "costs money that no price covers here, so it is not available"
+SECOND = "is a second limit beside max_tokens and n, which are what counts here"
 
 TABLE = (
     Parameter(
@@ -267,6 +268,22 @@ TABLE = (
     Parameter("inference_geo", "object", refuse=UNPRICED),
     Parameter("speed", "object", refuse=UNPRICED),
     Parameter("best_of", "object", refuse=UNPRICED),
+    # what some servers take for max_tokens or n, and prefer to it: llama.cpp, TGI, KoboldCpp, Ollama
+    *(
+        Parameter(name, "object", refuse=SECOND)
+        for name in (
+            "max_gen_tokens",
+            "max_length",
+            "max_new_tokens",
+            "max_output_tokens",
+            "max_tokens_to_sample",
+            "n_cmpl",
+            "n_predict",
+            "num_completions",
+            "num_predict",
+            "num_return_sequences",
+        )
+    ),
 )
 
 STEERING = frozenset(

@@ -120,7 +120,10 @@ def test_it_refuses_to_be_steered(name: str) -> None:
     assert (error.status, error.code, error.param) == (400, "unknown_parameter", name)
 
 
-@pytest.mark.parametrize("name", ["audio", "web_search_options", "plugins", "search_parameters", "best_of", "speed"])
+@pytest.mark.parametrize(
+    "name",
+    ["audio", "web_search_options", "plugins", "search_parameters", "best_of", "speed", "n_predict", "max_new_tokens"],
+)
 def test_it_refuses_what_costs_money_nobody_priced(name: str) -> None:
     error = refused(**{name: {}})
     assert (error.code, error.param) == ("unsupported_parameter", name)
