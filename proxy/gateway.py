@@ -149,6 +149,9 @@ class Gateway:
         wants = demands.read(exchange.headers)
         wanted = quote(chat, grant, self.directory, wants)
         meter = UsageMeter(exchange.request_id, grant, wanted.candidates[0].price, self._journal, self._limiter)
+        if (missing := recollection.missing(chat, wanted)) and await self._recalled(chat, grant, missing):
+            wanted = quote(chat, grant, self.directory, wants)
+            meter.reprice(wanted.candidates[0].price)
         asked = self._asked(exchange, surface, chat, wanted)
         seconds = min(wanted.longest_s(), wants.patience)
         if not chat.stream:
@@ -160,8 +163,6 @@ class Gateway:
         taken = await self._admission.admit(chat, grant, wanted, meter, math.ceil(seconds))
         call = Call(exchange, surface, grant, chat, wanted, meter, asked, taken)
         try:
-            if missing := recollection.missing(chat, wanted):
-                chat.thoughts |= await self._memory.thoughts.recall(grant.tenant_id, missing)
             if chat.stream:
                 await self._stream(call)
             else:
@@ -173,6 +174,13 @@ class Gateway:
         finally:
             if not meter.ended:  # cancelled, or a fault of ours
                 meter.void(500, "internal_error")
+
+    async def _recalled(self, chat: ChatRequest, grant: KeyGrant, missing: list[str]) -> bool:
+        """Put remembered reasoning beside the request, which is larger by it: holds and caps go by its size."""
+        found = await self._memory.thoughts.recall(grant.tenant_id, missing)
+        chat.thoughts |= found
+        chat.size += recollection.added(chat, found)
+        return bool(found)
 
     def _asked(self, exchange: Exchange, surface: Surface, chat: ChatRequest, wanted: Quote) -> Asked:
         prefix = self._options.id_prefix if surface.id_prefix is None else surface.id_prefix

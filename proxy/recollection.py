@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
+
+import orjson
 
 from proxy.admission import Quote
 from proxy.chat import ChatRequest
@@ -34,3 +37,12 @@ def call_ids(chat: ChatRequest, name: str) -> list[str]:
             ids = [call["id"] for call in calls if type(call.get("id")) is str]
             found += [identifier for identifier in ids if identifier not in chat.thoughts]
     return found
+
+
+def added(chat: ChatRequest, found: Mapping[str, Any]) -> int:
+    """Bytes that remembered reasoning can add to the messages; calls of one message may share theirs."""
+    size = 0
+    for message in chat.body["messages"]:
+        ids = [call["id"] for call in message.get("tool_calls") or () if call["id"] in found]
+        size += sum(map(len, {orjson.dumps(found[identifier]) for identifier in ids}))
+    return size

@@ -5,21 +5,28 @@ What the upstream is sent shows in the prompt it counts: the reasoning of all ea
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import anthropic
+import httpx
 import openai
+import orjson
 import pytest
 from langchain_core.messages import HumanMessage
 from langchain_openai import ChatOpenAI
 from pydantic import SecretStr
+from redis import Redis
 
+from proxy.dialects.openai_thinking import UNKNOWN
 from proxy.sandbox import words
-from tests.clients.material import TOOL, said
+from tests.clients.material import SAID, TOOL, said
 from tests.clients.shop import Shop
 from tests.clients.test_langchain import look_up
 from tests.deadline import until
+from tests.proxy.town import bearer
 
 QUESTIONS = ("Paris", "and Rome", "and Oslo")
 FUNCTION: Any = {"type": "function", "strict": False, **TOOL["function"]}
@@ -132,10 +139,49 @@ def test_openai_goes_on_after_tools(client: openai.OpenAI, kept: str, streamed: 
         messages.append(KEEPS[kept](final))
 
 
-def growth(calls: int, question: str) -> int:
+def growth(calls: int, question: str, thought: int = THOUGHT) -> int:
     """Tokens of a message with calls, with all that was thought, and of their results."""
     arguments = len(words.pieces(f'{{"text":"{question}"}}'))
-    return 3 + THOUGHT + calls * arguments + calls * (3 + 1)
+    return 3 + thought + calls * arguments + calls * (3 + 1)
+
+
+def forget(shop: Shop, *ids: str) -> None:
+    """As after an hour, once it is written what was thought before these calls."""
+    with Redis.from_url(shop.product.redis.url()) as redis:
+        for identifier in ids:
+            pattern = f"thought:*:{hashlib.sha256(identifier.encode()).hexdigest()[:32]}"
+            until(partial(redis.keys, pattern))
+            redis.delete(*redis.keys(pattern))
+
+
+@pytest.mark.parametrize("kept", KEEPS)
+def test_what_a_client_brings_outlasts_the_memory(shop: Shop, client: openai.OpenAI, kept: str) -> None:
+    messages: list[Any] = said()
+    asked: Any = {"model": name_of(1), "messages": messages, "tools": [TOOL]}
+    called, before = answered(client, stream=True, **asked)
+    forget(shop, *(call["id"] for call in called["tool_calls"]))
+    messages += [KEEPS[kept](called), *results(called)]
+    final, after = answered(client, stream=False, **asked)
+    assert final["content"] == "The tool says: sunny"
+    assert after - before == growth(1, SAID, THOUGHT if kept != "nothing" else len(UNKNOWN))
+
+
+def test_remembered_reasoning_is_held_as_if_it_were_sent(shop: Shop, key: str, client: openai.OpenAI) -> None:
+    asked: Any = {"model": name_of(1), "messages": said(), "tools": [TOOL]}
+    called, _ = answered(client, stream=False, **asked)
+    body = orjson.dumps({**asked, "messages": [*said(), only(called), *results(called)]})
+
+    def sent() -> tuple[httpx.Response, int]:
+        answer = shop.http.post("/v1/chat/completions", content=body, headers=bearer(key))
+        return answer, int(shop.event(answer.headers["x-request-id"])["input_bytes"])
+
+    remembered = len(called["reasoning_content"])
+    answer, size = sent()
+    assert answer.status_code == 200, answer.text
+    assert len(body) + remembered < size < len(body) + remembered + 100
+    forget(shop, called["tool_calls"][0]["id"])
+    answer, size = sent()
+    assert (answer.status_code, size) == (200, len(body))
 
 
 def test_langchain_goes_on_after_tools(shop: Shop, key: str) -> None:
@@ -177,7 +223,7 @@ def test_without_the_rule_the_upstreams_refusal_is_told(client: openai.OpenAI) -
 @pytest.mark.parametrize("streamed", STREAMED)
 @pytest.mark.parametrize("keeps", [True, False])
 def test_anthropic_goes_on_after_tools(
-    claude: anthropic.Anthropic, keeps: bool, streamed: tuple[bool, bool], calls: int
+    shop: Shop, claude: anthropic.Anthropic, keeps: bool, streamed: tuple[bool, bool], calls: int
 ) -> None:
     messages: list[Any] = []
     asked: Any = {"model": name_of(calls), "max_tokens": 500, "messages": messages, "tools": [CLAUDES]}
@@ -199,6 +245,8 @@ def test_anthropic_goes_on_after_tools(
         assert called.content[0].type == "thinking"
         uses = [block for block in called.content if block.type == "tool_use"]
         assert len(uses) == calls
+        if keeps:
+            forget(shop, *(use.id for use in uses))
         told = [{"type": "tool_result", "tool_use_id": use.id, "content": "sunny"} for use in uses]
         messages += [kept(called), {"role": "user", "content": told}]
         final = answer(streamed[1])
@@ -215,7 +263,7 @@ def test_anthropic_goes_on_after_tools(
 @pytest.mark.parametrize("streamed", STREAMED)
 @pytest.mark.parametrize("keeps", [True, False])
 def test_responses_go_on_after_tools(
-    client: openai.OpenAI, keeps: bool, streamed: tuple[bool, bool], calls: int
+    shop: Shop, client: openai.OpenAI, keeps: bool, streamed: tuple[bool, bool], calls: int
 ) -> None:
     items: list[Any] = []
     asked: Any = {"model": name_of(calls), "input": items, "tools": [FUNCTION]}
@@ -235,6 +283,8 @@ def test_responses_go_on_after_tools(
         called = answer(streamed[0])
         assert [item.type for item in called.output] == ["reasoning", *["function_call"] * calls]
         ids = [item.call_id for item in called.output[1:]]
+        if keeps:
+            forget(shop, *ids)
         items += kept(called)
         items += [{"type": "function_call_output", "call_id": one, "output": "sunny"} for one in ids]
         final = answer(streamed[1])

@@ -146,6 +146,17 @@ def test_it_looks_up_what_is_wanted_and_was_not_brought(case: str) -> None:
     assert recollection.missing(chat.request(body, size=9), quote) == []
 
 
+def test_it_knows_how_large_what_it_adds_is() -> None:
+    kept = [detail("Kept.")]
+    messages = [ASK, turn(call(), call(OTHER)), RESULT, turn(call(OTHER)), turn(call("unknown"))]
+    request = chat.request({"model": "m", "messages": messages}, size=9)
+    assert recollection.added(request, {ID: kept, OTHER: kept}) == 2 * len(orjson.dumps(kept))
+    assert recollection.added(request, {ID: kept, OTHER: [SIGNED]}) == len(
+        orjson.dumps(kept) + 2 * orjson.dumps([SIGNED])
+    )
+    assert recollection.added(request, {}) == 0
+
+
 # -- whole answers
 
 
