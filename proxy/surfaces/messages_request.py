@@ -18,6 +18,8 @@ MOST_STOPS = 4
 MOST_USER = 64
 """What OpenAI takes of ``user``; Claude Code's are longer."""
 MOST_BETAS = 1024
+OPERATORS_BETAS = ("context-1m",)
+"""Betas that make a call larger than the model's context window, which its hold is made for and its usage judged by."""
 
 _SAME = ("model", "stream", "temperature", "top_p", "top_k")
 
@@ -35,11 +37,12 @@ def parse_count(raw: bytes) -> ChatRequest:
 
 
 def native_headers(headers: Mapping[bytes, bytes]) -> tuple[tuple[str, str], ...]:
-    """The client's headers that Anthropic is told as well: which of its betas are wanted."""
+    """The client's headers that Anthropic is told as well: which of its betas are wanted, but for OPERATORS_BETAS."""
     betas = headers.get(b"anthropic-beta", b"").decode("latin-1").strip()
     if not betas or len(betas) > MOST_BETAS or not betas.isascii() or not betas.isprintable():
         return ()
-    return (("anthropic-beta", betas),)
+    told = ",".join(beta for beta in betas.split(",") if not beta.strip().lower().startswith(OPERATORS_BETAS))
+    return (("anthropic-beta", told),) if told else ()
 
 
 def _request(raw: bytes, *, counting: bool) -> ChatRequest:

@@ -199,6 +199,14 @@ def test_anthropic_is_told_the_betas() -> None:
     assert native_headers({b"anthropic-beta": betas}) == (("anthropic-beta", betas.decode()),)
 
 
+def test_no_beta_makes_a_context_window_larger_than_it_is_sold() -> None:
+    betas = b"claude-code-20250219, context-1m-2025-08-07,interleaved-thinking-2025-05-14"
+    assert native_headers({b"anthropic-beta": betas}) == (
+        ("anthropic-beta", "claude-code-20250219,interleaved-thinking-2025-05-14"),
+    )
+    assert native_headers({b"anthropic-beta": b"Context-1M-2025-08-07"}) == ()
+
+
 def test_a_system_message_in_between_is_one_for_others() -> None:
     roles = [message["role"] for message in parsed("/messages", CLAUDE_CODE).body["messages"]]
     assert roles == ["system", "user", "system"]
