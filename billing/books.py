@@ -124,12 +124,14 @@ WITH {ZONES}, events AS MATERIALIZED (
     JOIN billing_ledgerentry e ON e.transfer_id = t.id
     JOIN billing_ledgeraccount k ON k.id = e.account_id AND k.tenant_id = t.tenant_id
     LEFT JOIN billing_invoicedtransfer i ON i.transfer_id = t.id
-    WHERE t.kind IN ('usage', 'adjustment') GROUP BY 1, 2, 3, 4
+    WHERE t.kind IN ('usage', 'adjustment', 'charge') GROUP BY 1, 2, 3, 4
 ), parts (tenant_id, period, currency, a, b, c, d) AS (
     SELECT tenant_id, period, 'USD', cost, 0, 0, 0 FROM events
     UNION ALL SELECT tenant_id, period, 'USD', 0, cost, cost, cost FROM events WHERE unposted
     UNION ALL SELECT r.tenant_id, {_month("r.bucket_at")}, 'USD', 0, r.cost, 0, 0
         FROM billing_usagerollup r JOIN zones z ON z.id = r.tenant_id
+    UNION ALL SELECT c.tenant_id, CASE WHEN z.moved THEN 'all' ELSE c.period_label END, 'USD', c.exact, c.exact, 0, 0
+        FROM billing_charge c JOIN zones z ON z.id = c.tenant_id
     UNION ALL SELECT tenant_id, period, currency, 0, 0, amount, CASE WHEN uninvoiced THEN amount ELSE 0 END FROM posted
     UNION ALL SELECT l.tenant_id, CASE WHEN z.moved THEN 'all' ELSE l.period_label END, i.currency, 0, 0, 0, l.exact
         FROM billing_invoiceline l JOIN billing_invoice i ON i.id = l.invoice_id JOIN zones z ON z.id = l.tenant_id
@@ -145,7 +147,7 @@ CHECKS = {
         SELECT a.tenant_id, 'allowance ' || a.id, coalesce(h.held, 0), a.held
         FROM billing_allowance a LEFT JOIN holds h USING (id)
         WHERE {_mine("a.tenant_id")} AND coalesce(h.held, 0) <> a.held""",
-    "spent = costs + rounding": f"""
+    "spent = costs + charges + rounding": f"""
         WITH costs AS (
             SELECT x.id, sum(c.cost) AS spent FROM (
                 SELECT e.allowances, e.cost FROM billing_usageevent e WHERE e.cost <> 0 AND {_mine("e.tenant_id")}
@@ -156,10 +158,14 @@ CHECKS = {
         ), roundings AS (
             SELECT e.tenant_id, -sum(e.amount) AS amount FROM billing_ledgerentry e
             JOIN billing_ledgeraccount k ON k.id = e.account_id AND k.kind = 'rounding'
-            WHERE {_mine("e.tenant_id")} GROUP BY e.tenant_id)
+            WHERE {_mine("e.tenant_id")} GROUP BY e.tenant_id
+        ), charges AS (
+            SELECT tenant_id, sum(exact) AS amount FROM billing_charge WHERE {_mine("tenant_id")} GROUP BY tenant_id
+        ), besides AS (
+            SELECT tenant_id, sum(amount) AS amount FROM (TABLE roundings UNION ALL TABLE charges) b GROUP BY tenant_id)
         SELECT a.tenant_id, 'allowance ' || a.id,
             coalesce(c.spent, 0) + CASE WHEN a.kind = 'wallet' THEN coalesce(r.amount, 0) ELSE 0 END, a.spent
-        FROM billing_allowance a LEFT JOIN costs c USING (id) LEFT JOIN roundings r ON r.tenant_id = a.tenant_id
+        FROM billing_allowance a LEFT JOIN costs c USING (id) LEFT JOIN besides r ON r.tenant_id = a.tenant_id
         WHERE {_mine("a.tenant_id")} AND a.spent <>
             coalesce(c.spent, 0) + CASE WHEN a.kind = 'wallet' THEN coalesce(r.amount, 0) ELSE 0 END""",
     "wallet limit = credit limit + credits": f"""

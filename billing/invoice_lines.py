@@ -9,7 +9,7 @@ from django.db import connection
 
 from billing import catalog, parties
 from billing.meters import COUNTERS, SURCHARGES, TOKEN_CLASSES, UNIT_PRICES
-from billing.models import Invoice, InvoiceLine
+from billing.models import Charge, Invoice, InvoiceLine
 from billing.money import round_to_minor, usd
 from billing.pricing import PriceVersion, words
 
@@ -39,8 +39,9 @@ def used_on(invoice: Invoice) -> list[Used]:
         ]
 
 
-def lines_of(invoice: Invoice, used: list[Used]) -> list[InvoiceLine]:
-    """Unsaved lines, each rounded once. Raises LineProblem if counts and cost disagree."""
+def lines_of(invoice: Invoice) -> list[InvoiceLine]:
+    """Unsaved lines of usage and then of charges, each rounded once. Raises LineProblem if counts and cost disagree."""
+    used = used_on(invoice)
     prices = catalog.versions_by_id(row.price_id for row in used)
     lines: list[InvoiceLine] = []
     for row in used:
@@ -52,7 +53,19 @@ def lines_of(invoice: Invoice, used: list[Used]) -> list[InvoiceLine]:
                     quantity=quantity, unit_price=unit, exact=exact, amount=round_to_minor(exact, invoice.currency),
                 )
             )  # fmt: skip
-    return lines
+    return lines + _charge_lines(invoice, len(lines))
+
+
+def _charge_lines(invoice: Invoice, before: int) -> list[InvoiceLine]:
+    charges = Charge.objects.filter(transfer__invoicedtransfer__invoice=invoice).order_by("period_label", "id")
+    return [
+        InvoiceLine(
+            invoice=invoice, tenant_id=invoice.tenant_id, position=before + place, period_label=charge.period_label,
+            price_id=0, charge=charge, description=charge.description, quantity=1, unit_price=0,
+            exact=charge.exact, amount=round_to_minor(int(charge.exact), invoice.currency),
+        )
+        for place, charge in enumerate(charges, 1)
+    ]  # fmt: skip
 
 
 def _parts(row: Used, price: PriceVersion) -> Iterator[tuple[str, int, int, int]]:

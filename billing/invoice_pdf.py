@@ -101,15 +101,20 @@ def _group(
     invoice: Invoice, snapshot: dict[str, Any], key: tuple[str, str, int], lines: list[InvoiceLine]
 ) -> dict[str, Any]:
     label, model, price_id = key
+    late = "" if label == invoice.period_label else f"used in {label} · "
+    if not price_id:
+        return {"model": "Other", "note": late, "lines": [_line(invoice, line) for line in lines]}
     price = snapshot["prices"][str(price_id)]
     since = datetime.fromisoformat(price["effective_from"])
     variant = f"{price['variant']} · " if price.get("variant") else ""
     note = f"{variant}prices of {_day(since, ZoneInfo(snapshot['timezone']))} (version {price_id})"
-    late = "" if label == invoice.period_label else f"used in {label} · "
     return {"model": _shown(model), "note": late + note, "lines": [_line(invoice, line) for line in lines]}
 
 
 def _line(invoice: Invoice, line: InvoiceLine) -> dict[str, str]:
+    if line.description:
+        amount = _money(line.amount, invoice)
+        return {"what": _shown(line.description), "quantity": "", "unit": "", "per": "", "amount": amount}
     counted = line.token_class.startswith("per_")
     return {
         "what": NAMES[line.token_class],

@@ -162,7 +162,7 @@ def _claim(invoice: Invoice) -> None:
         cursor.execute(
             """INSERT INTO billing_invoicedtransfer (transfer_id, invoice_id, tenant_id)
             SELECT t.id, %s, t.tenant_id FROM billing_transfer t
-            WHERE t.tenant_id = %s AND t.kind IN ('usage', 'adjustment') AND t.effective_at < %s
+            WHERE t.tenant_id = %s AND t.kind IN ('usage', 'adjustment', 'charge') AND t.effective_at < %s
                 AND NOT EXISTS (SELECT FROM billing_invoicedtransfer i WHERE i.transfer_id = t.id)""",
             [invoice.pk, invoice.tenant_id, invoice.period_end_at],
         )
@@ -172,7 +172,7 @@ def _fill(invoice: Invoice) -> None:
     """Write the lines and totals of what is claimed. The total is the sum of rounded lines (EN 16931 BR-CO-10)."""
     InvoiceLine.objects.filter(invoice=invoice).delete()
     try:
-        lines = invoice_lines.lines_of(invoice, invoice_lines.used_on(invoice))
+        lines = invoice_lines.lines_of(invoice)
     except LineProblem as problem:
         raise InvoiceProblem(f"{problem}.") from None
     InvoiceLine.objects.bulk_create(lines, batch_size=1000)
@@ -226,7 +226,7 @@ def _post(invoice: Invoice, now: datetime) -> None:
     movement = Movement(Transfer.Kind.INVOICE, f"invoice:{invoice.pk}", now, entries)
     ledger.post(tenant=invoice.tenant, movement=movement, now=now)
     with connection.cursor() as cursor:
-        cursor.execute("SELECT charge_rounding(%s, %s)", [invoice.tenant_id, rounding])
+        cursor.execute("SELECT charge_wallet(%s, %s)", [invoice.tenant_id, rounding])
 
 
 def snapshot_of(invoice: Invoice) -> dict[str, Any]:

@@ -262,8 +262,8 @@ SELECT EXISTS (SELECT FROM billing_usageevent WHERE tenant_id = %(tenant)s AND s
         AND transfer_id IS NULL AND id < uuid_floor(%(until)s))
     OR EXISTS (SELECT FROM billing_usageadjustment WHERE tenant_id = %(tenant)s
         AND transfer_id IS NULL AND opened_at < %(until)s)
-    OR EXISTS (SELECT FROM billing_transfer t WHERE t.tenant_id = %(tenant)s AND t.kind IN ('usage', 'adjustment')
-        AND t.effective_at < %(until)s AND NOT EXISTS (
+    OR EXISTS (SELECT FROM billing_transfer t WHERE t.tenant_id = %(tenant)s
+        AND t.kind IN ('usage', 'adjustment', 'charge') AND t.effective_at < %(until)s AND NOT EXISTS (
             SELECT FROM billing_invoicedtransfer x JOIN billing_invoice i ON i.id = x.invoice_id
             WHERE x.transfer_id = t.id AND i.status <> 'draft'))
 """

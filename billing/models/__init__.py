@@ -5,6 +5,7 @@ zero-sum and immutability triggers and row-level security. One module writes eac
 """
 
 from billing.models.answers import StoredAnswer
+from billing.models.charges import Charge
 from billing.models.invoices import Invoice, InvoicedTransfer, InvoiceLine, InvoiceSeries
 from billing.models.ledger import LedgerAccount, LedgerEntry, Transfer
 from billing.models.limits import Allowance, Budget, Run, Wallet
@@ -14,6 +15,7 @@ from billing.models.usage import JournalOwner, UsageAdjustment, UsageEvent, Usag
 __all__ = [
     "Allowance",
     "Budget",
+    "Charge",
     "Invoice",
     "InvoiceLine",
     "InvoiceSeries",

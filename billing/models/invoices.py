@@ -7,6 +7,7 @@ from django.db.models import F, Q
 from django.utils.timezone import now
 
 from billing.models.amounts import picodollars
+from billing.models.charges import Charge
 from billing.models.ledger import Transfer
 
 
@@ -66,15 +67,21 @@ class Invoice(models.Model):
 
 
 class InvoiceLine(models.Model):
-    """Usage of one model, token class and price version in a period: exact picodollars, rounded once to minor units."""
+    """Usage of one model, token class and price version in a period: exact picodollars, rounded once to minor units.
+
+    A charge besides usage has a line of its own with a ``description``; its model and token class are empty, its price
+    is 0.
+    """
 
     invoice = models.ForeignKey(Invoice, on_delete=models.CASCADE, related_name="lines")
     tenant = models.ForeignKey("portal.Tenant", on_delete=models.PROTECT, related_name="+")
     position = models.PositiveIntegerField()
     period_label = models.CharField(max_length=7)
-    model = models.CharField(max_length=200)
-    token_class = models.CharField(max_length=20)
+    model = models.CharField(max_length=200, blank=True)
+    token_class = models.CharField(max_length=20, blank=True)
     price_id = models.BigIntegerField()
+    charge = models.ForeignKey(Charge, on_delete=models.PROTECT, null=True, blank=True, related_name="+")
+    description = models.CharField(max_length=200, blank=True)
     quantity = models.BigIntegerField()
     unit_price = models.BigIntegerField()
     exact = picodollars()
@@ -84,7 +91,7 @@ class InvoiceLine(models.Model):
         constraints = (models.UniqueConstraint("invoice", "position", name="invoice_line_position"),)
 
     def __str__(self) -> str:
-        return f"{self.model} {self.token_class}"
+        return self.description or f"{self.model} {self.token_class}"
 
 
 class InvoicedTransfer(models.Model):

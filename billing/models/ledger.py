@@ -41,6 +41,7 @@ class Transfer(models.Model):
     class Kind(models.TextChoices):
         USAGE = "usage"
         ADJUSTMENT = "adjustment"
+        CHARGE = "charge"
         TOP_UP = "top_up"
         PAYMENT = "payment"
         INVOICE = "invoice"

@@ -55,6 +55,7 @@ class InvoiceLineShown(serializers.Serializer[Any]):
     period = serializers.CharField()
     model = serializers.CharField()
     token_class = serializers.CharField()
+    description = serializers.CharField(help_text="What a charge besides usage is for; else empty")
     variant = serializers.CharField(help_text="When this price holds, such as above 200,000 prompt tokens; else empty")
     quantity = serializers.IntegerField()
     unit_price = serializers.CharField(help_text="USD per 1M tokens, or per counted surcharge")
@@ -139,6 +140,7 @@ def _line(row: InvoiceRow, line: Any, variant: str) -> dict[str, object]:
         "period": line.period_label,
         "model": line.model,
         "token_class": line.token_class,
+        "description": line.description,
         "variant": variant,
         "quantity": line.quantity,
         "unit_price": usd(line.unit_price if counted else line.unit_price * (PICO_PER_USD // 10**6)),

@@ -110,6 +110,8 @@ def invoice_document(request: TenantRequest, tenant: Tenant, invoice_id: int) ->
 
 def _counted(line: InvoiceLine, variants: dict[int, str]) -> str:
     """The token class, and the conditions of its price."""
+    if line.description:
+        return line.description
     words = CLASS_WORDS.get(line.token_class, line.token_class)
     return f"{words}, {variants[line.price_id]}" if line.price_id in variants else words
 

@@ -100,7 +100,7 @@ def test_32_the_partitions_of_the_journal_are_closed_to_everyone(pair: tuple[Wor
         "UPDATE billing_invoice SET status = 'paid'",
         "SELECT * FROM billing_invoiceseries",
         "SELECT * FROM billing_journalowner",
-        "SELECT charge_rounding(1, -1000000)",
+        "SELECT charge_wallet(1, -1000000)",
         "SELECT ensure_run(1, 1, 'job', 10)",
         "SELECT reassign_usage(NULL, 1, 'm', 1)",
         "SELECT usage_receipt(1, NULL)",

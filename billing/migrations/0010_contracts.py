@@ -1,0 +1,9 @@
+"""Terms of a tenant's contract: tiers, free use, minimums; price proposals; re-rating."""
+
+from django.db import migrations
+
+
+class Migration(migrations.Migration):
+    dependencies = [("billing", "0009_charges")]
+
+    operations = []
