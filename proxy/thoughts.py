@@ -1,4 +1,4 @@
-"""Signed reasoning kept for an hour by the tool call it led to, for clients that do not send it back themselves.
+"""Reasoning kept for an hour by the tool call it led to, for clients that do not send it back themselves.
 
 An aid, never an obstacle: it fails open. What Redis does not take or give is counted and lost, and upstreams that
 insist on their reasoning are then asked without it. Nothing here is readable in Redis: AES-256-GCM, bound to the
@@ -128,7 +128,7 @@ class Thoughts:
     def _failed(self, error: Exception, number: int) -> None:
         self.lost += number
         self._rests_until = time.monotonic() + REST_S
-        logger.warning("signed reasoning of %d calls is lost (%d so far): %s", number, self.lost, error)
+        logger.warning("reasoning of %d calls is lost (%d so far): %s", number, self.lost, error)
 
     def _open(self, tenant_id: int, identifier: str, box: bytes) -> Details:
         """What is in a box; nothing where another key, tenant or call sealed it."""
