@@ -10,12 +10,15 @@ import orjson
 import pytest
 
 from billing.meters import Usage
-from proxy import chat
-from proxy.dialects import failures
-from proxy.dialects.shape import Answer, MalformedAnswer
+from proxy import chat, relay
+from proxy.dialects import DIALECTS, failures
+from proxy.dialects.shape import Answer, Asked, MalformedAnswer
 from proxy.errors import GatewayError, Unavailable
+from proxy.http_client import Pool
+from proxy.live import LiveStream
 from proxy.surfaces import SURFACES
 from proxy.upstream import TROUBLE, Kind, failure_of, judge
+from tests.proxy.test_http_client import CHUNKED, REQUEST, saying, use
 
 DEEP: Any = json.loads("[" * 300 + "]" * 300)
 CHAT = chat.parse(b'{"model": "m", "messages": [{"role": "user", "content": "Hello"}]}')
@@ -85,3 +88,27 @@ def test_a_wrong_key_is_the_operators_whatever_the_status() -> None:
     failure = judge(400, said, None)
     assert (failure.error.status, failure.kind, failure.certain) == (502, Kind.AUTH, True)
     assert "xa***yz" not in failure.error.message
+
+
+async def test_a_chunk_that_trips_its_reader_ends_the_stream_with_an_error() -> None:
+    plain = b'{"id": "x", "model": "m", "created": 1, "choices": [{"index": 0, "delta": {"content": "Hi"}}]%s}'
+    odd = plain % (b', "odd": ' + json.dumps(DEEP).encode())
+    first, second = (b"data: %s\n\n" % chunk for chunk in (plain % b"", odd))
+    sent: list[bytes] = []
+
+    async def send(message: dict[str, Any]) -> None:
+        sent.append(message["body"])
+
+    async def work(pool: Pool) -> None:
+        translator = DIALECTS["chat", "openai"].stream(Asked("chatcmpl-1", "m", False, 1000))
+        live = LiveStream(
+            id="1", tenant_id=1, api_key_id=1, drain=False, idle_timeout_s=5, send=send, translator=translator
+        )
+        connection = await pool.send(REQUEST, 10)
+        await relay.pump(translator.feed(first), connection, translator, live)
+        assert translator.failure is not None
+        assert (translator.failure.status, translator.delivered()) == (502, 1)
+        pool.drop(connection)
+
+    await use(saying(CHUNKED + b"%x\r\n%s\r\n" % (len(second), second)), work)
+    assert b"Hi" in sent[0]
