@@ -107,7 +107,7 @@ async def test_a_chunk_that_trips_its_reader_ends_the_stream_with_an_error() -> 
         connection = await pool.send(REQUEST, 10)
         await relay.pump(translator.feed(first), connection, translator, live)
         assert translator.failure is not None
-        assert (translator.failure.status, translator.delivered()) == (502, 1)
+        assert translator.failure.status == 502
         pool.drop(connection)
 
     await use(saying(CHUNKED + b"%x\r\n%s\r\n" % (len(second), second)), work)
