@@ -68,11 +68,9 @@ class Quote(NamedTuple):
 
     def longest_s(self) -> int:
         """How long the slowest route may take in all, in seconds."""
-        longest = 1
-        for one in self.candidates:
-            for route in one.entry.routes:
-                longest = max(longest, route.target.total_timeout_s)
-        return longest
+        if len(self.candidates) == 1:
+            return self.candidates[0].entry.longest_s
+        return max(one.entry.longest_s for one in self.candidates)
 
     @property
     def entry(self) -> ModelEntry:

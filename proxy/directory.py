@@ -159,6 +159,13 @@ class ModelEntry:
     fallbacks: tuple[str, ...] = ()
     factors: Factors = UNLEARNED
     tokenizer: str = ""
+    longest_s: int = field(init=False)
+    """How long the slowest route may take in all."""
+
+    def __post_init__(self) -> None:
+        """Look at the routes once, where they are loaded, not for every call."""
+        longest = max((route.target.total_timeout_s for route in self.routes), default=1)
+        object.__setattr__(self, "longest_s", longest)
 
     def price_at(self, moment: datetime, book_id: int | None) -> PriceVersion | None:
         """The tenant's own price for this model where its book has one in force, else the default one, else None.

@@ -118,31 +118,16 @@ class Gateway:
             raise Unauthorized
         return grant
 
-    async def serve(self, exchange: Exchange, surface: Surface, path: str) -> None:
-        """Serve one call, or repeat the answer that its idempotency key had before."""
+    async def serve(self, exchange: Exchange, surface: Surface, path: str, raw: bytes | None = None) -> None:
+        """One call, from its key and its bytes to its settlement; ``raw`` if they were read already."""
         grant = self.authenticate(exchange.key)
-        raw = await exchange.body()
-        if exchange.deployment:
-            raw = named(raw, exchange.deployment)
-        key = exchange.headers.get(b"idempotency-key")
-        if key is None:
-            await self._serve(exchange, surface, grant, raw)
-            return
-        idempotency = self._memory.idempotency
-        claimed = await idempotency.claim(grant, key, path.encode(), raw, request_id=exchange.request_id)
-        if isinstance(claimed, Replay):
-            exchange.name(claimed.request_id)
-            await exchange.respond(claimed.status, (*claimed.headers, headers.REPLAYED), claimed.body)
-            return
-        recorder = exchange.send = Recorder(exchange.send, keep=lambda done: idempotency.settle(claimed, done))
-        exchange.recorded = True
-        try:
-            await self._serve(exchange, surface, grant, raw)
-        finally:
-            await idempotency.settle(claimed, recorder)
-
-    async def _serve(self, exchange: Exchange, surface: Surface, grant: KeyGrant, raw: bytes) -> None:
-        """One call, from its bytes to its settlement."""
+        if raw is None:
+            raw = await exchange.body()
+            if exchange.deployment:
+                raw = named(raw, exchange.deployment)
+            if (key := exchange.headers.get(b"idempotency-key")) is not None:
+                await self._serve_once(exchange, surface, path, raw, key)
+                return
         chat = surface.parse(raw)
         if chat.operation == "messages":
             chat.native_headers = messages_request.native_headers(exchange.headers)
@@ -174,6 +159,21 @@ class Gateway:
         finally:
             if not meter.ended:  # cancelled, or a fault of ours
                 meter.void(500, "internal_error")
+
+    async def _serve_once(self, exchange: Exchange, surface: Surface, path: str, raw: bytes, key: bytes) -> None:
+        """Serve a call under an idempotency key, or repeat the answer that the key had before."""
+        grant, idempotency = self.authenticate(exchange.key), self._memory.idempotency
+        claimed = await idempotency.claim(grant, key, path.encode(), raw, request_id=exchange.request_id)
+        if isinstance(claimed, Replay):
+            exchange.name(claimed.request_id)
+            await exchange.respond(claimed.status, (*claimed.headers, headers.REPLAYED), claimed.body)
+            return
+        recorder = exchange.send = Recorder(exchange.send, keep=lambda done: idempotency.settle(claimed, done))
+        exchange.recorded = True
+        try:
+            await self.serve(exchange, surface, path, raw)
+        finally:
+            await idempotency.settle(claimed, recorder)
 
     async def _recalled(self, chat: ChatRequest, grant: KeyGrant, missing: list[str]) -> bool:
         """Put remembered reasoning beside the request, which is larger by it: holds and caps go by its size."""
