@@ -13,6 +13,7 @@ from django.utils.timezone import now
 MODEL_NAME = RegexValidator(
     r"^[A-Za-z0-9][A-Za-z0-9._:@/+-]{0,199}$", "A model name has letters, digits and . _ : @ / + -, at most 200."
 )
+CREDENTIAL_NAME = RegexValidator(r"^[a-z0-9][a-z0-9-]{0,59}$", "Use a–z, 0–9 and hyphens, at most 60 characters.")
 UPSTREAM_NAME = RegexValidator(r"^[a-z0-9][a-z0-9-]{0,62}$", "Use a–z, 0–9 and hyphens, at most 63 characters.")
 
 
@@ -41,21 +42,39 @@ class Upstream(models.Model):
 
 
 class Credential(models.Model):
-    """An upstream's API key, sealed (AES-256-GCM, see proxy/credentials.py). Write-only."""
+    """An upstream's API key, sealed (AES-256-GCM, see proxy/credentials.py). Write-only; proxy/upstreams.py writes it.
+
+    ``sealed_at`` is when this secret was entered: what was found before is of another one.
+    """
 
     upstream = models.ForeignKey(Upstream, on_delete=models.CASCADE, related_name="credentials")
-    name = models.CharField(max_length=60, default="default")
+    name = models.CharField(max_length=60, default="default", validators=[CREDENTIAL_NAME])
     sealed = models.BinaryField()
     key_id = models.CharField(max_length=16)
     last_four = models.CharField(max_length=4)
     is_active = models.BooleanField(default=True)
     created_at = models.DateTimeField(default=now)
+    sealed_at = models.DateTimeField(default=now)
+
+    if TYPE_CHECKING:
+        id: int
+        upstream_id: int
 
     class Meta:
         constraints = (models.UniqueConstraint("upstream", "name", name="credential_once"),)
 
     def __str__(self) -> str:
-        return f"{self.upstream} …{self.last_four}"
+        return f"{self.upstream}: {self.shown}"
+
+    @property
+    def place(self) -> str:
+        """Where findings about it are."""
+        return f"credential:{self.pk}"
+
+    @property
+    def shown(self) -> str:
+        """Its name, and the last characters to tell one secret from another; short secrets show none."""
+        return f"{self.name} …{self.last_four}" if self.last_four else self.name
 
 
 class Model(models.Model):

@@ -27,11 +27,16 @@ PROMPTS = (
 OUTPUT_TOKENS = 16
 TIMEOUT = httpx.Timeout(20.0, connect=5.0)
 MOST_SECONDS = 30.0
+REFUSALS = (401, 402, 403)
+Headers = tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A route as a probe needs it, read from the database beforehand: probing itself does without."""
+    """A route as a probe needs it, read from the database beforehand: probing itself does without.
+
+    ``headers`` are those of each active credential: as with calls, a refused one does not keep a route from answering.
+    """
 
     route_id: int
     name: str
@@ -39,7 +44,7 @@ class Target:
     dialect: str
     base_url: str
     upstream_model: str
-    headers: tuple[tuple[str, str], ...]
+    headers: tuple[Headers, ...]
     rules: dict[str, Any]
 
 
@@ -68,10 +73,11 @@ def target(route: Route) -> Target | None:
     if operation is None:
         return None
     try:
-        secret = upstreams.secret_of(upstream)
+        secrets = upstreams.secrets_of(upstream)
     except CredentialProblem as problem:
         raise ProbeProblem(str(problem)) from None
-    headers = snapshot.call_headers(upstream.dialect, rules.merged(upstream.rules), secret)
+    own = rules.merged(upstream.rules)
+    headers = tuple(snapshot.call_headers(upstream.dialect, own, secret) for secret in secrets)
     return Target(
         route.pk, str(route), operation, upstream.dialect, upstream.base_url, route.upstream_model, headers, merged
     )
@@ -106,8 +112,11 @@ def _ask(route: Target, dialect: Dialect, prompt: str) -> tuple[Answer, int]:
     asked = Asked("probe", route.upstream_model, False, 1_000_000)
     try:
         call = dialect.call(chat, route.upstream_model, chat.output_limit or 0, route.rules)
-        request = Request(route.base_url, call.path, (*route.headers, *call.headers), call.body)
-        reply = outbound.send(request, timeout=TIMEOUT, within_s=MOST_SECONDS)
+        for headers in route.headers:
+            request = Request(route.base_url, call.path, (*headers, *call.headers), call.body)
+            reply = outbound.send(request, timeout=TIMEOUT, within_s=MOST_SECONDS)
+            if reply.status not in REFUSALS:
+                break
         if reply.status != 200:
             raise ProbeProblem(f"The upstream answered with {reply.status}.")
         return dialect.answer(reply.body, asked), round(reply.seconds * 1000)

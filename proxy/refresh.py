@@ -141,6 +141,8 @@ class Refresher:
         for name, query in snapshot.CATALOG_QUERIES.items():
             tables[name] = await connection.fetch(query, timeout=QUERY_TIMEOUT_S)
         refused = await self.refused_upstreams(tables["upstreams"])
+        for name in snapshot.all_disabled(tables):
+            logger.warning("upstream %s is not called: all its credentials are disabled", name)
         return snapshot.build_catalog(tables, unseal=self._unseal_or_none, refused=refused)
 
     async def refused_upstreams(self, upstreams: list[Any]) -> set[int]:

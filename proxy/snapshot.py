@@ -41,7 +41,7 @@ PRICE_COLUMNS = (
 CATALOG_QUERIES = {
     "upstreams": "SELECT * FROM proxy_upstream WHERE is_active",
     "credentials": (
-        "SELECT id, upstream_id, name, sealed, last_four FROM proxy_credential WHERE is_active ORDER BY upstream_id, id"
+        "SELECT id, upstream_id, name, sealed, last_four, is_active FROM proxy_credential ORDER BY upstream_id, id"
     ),
     "models": "SELECT * FROM proxy_model WHERE is_active ORDER BY name",
     "aliases": "SELECT name, model_id FROM proxy_modelalias ORDER BY name",
@@ -88,6 +88,14 @@ REMEDIES = {
 }
 
 
+def all_disabled(tables: Mapping[str, Sequence[Row]]) -> list[str]:
+    """Names of the upstreams that have credentials, every one of them disabled: no call goes to these."""
+    active: dict[int, bool] = defaultdict(bool)
+    for row in tables["credentials"]:
+        active[row["upstream_id"]] |= row["is_active"]
+    return [row["name"] for row in tables["upstreams"] if active.get(row["id"]) is False]
+
+
 def build_catalog(
     tables: Mapping[str, Sequence[Row]],
     *,
@@ -97,9 +105,12 @@ def build_catalog(
     """The catalog; a model none of whose routes works is in it without routes, one without a price without prices."""
     secrets: dict[int, list[Secret]] = defaultdict(list)
     for row in tables["credentials"]:
-        secret = unseal(row["upstream_id"], row["name"], bytes(row["sealed"]))
+        usable = secrets[row["upstream_id"]]
+        secret = unseal(row["upstream_id"], row["name"], bytes(row["sealed"])) if row["is_active"] else None
         if secret is not None:
-            secrets[row["upstream_id"]].append((row["id"], row["last_four"], secret))
+            usable.append((row["id"], row["last_four"], secret))
+    # One that has credentials is never called without: it takes none only while none is stored.
+    refused = refused | {upstream_id for upstream_id, usable in secrets.items() if not usable}
     targets = {row["id"]: _target(row, secrets[row["id"]]) for row in tables["upstreams"] if row["id"] not in refused}
     own_rules = {row["id"]: _json(row["rules"]) for row in tables["models"]}
     routes: dict[int, list[Route]] = defaultdict(list)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import httpx
@@ -12,7 +13,7 @@ from proxy.addresses import AddressProblem
 from proxy.credentials import CredentialProblem
 from proxy.dialects import gemini
 from proxy.dialects.anthropic import VERSION
-from proxy.models import Upstream
+from proxy.models import Credential, Upstream
 from proxy.outbound import Request
 from proxy.snapshot import call_headers
 
@@ -30,13 +31,23 @@ class Answer:
     words: str
 
 
-def check(upstream: Upstream) -> Answer:
+def check_all(upstream: Upstream) -> Iterator[tuple[str, Answer]]:
+    """Check an upstream with each of its active credentials: what was checked, by name, and the answer."""
+    active = list(upstream.credentials.filter(is_active=True).order_by("pk"))
+    if len(active) < 2:
+        yield upstream.name, check(upstream, active[0] if active else None)
+        return
+    for credential in active:
+        yield f"{upstream.name}, credential {credential.shown}", check(upstream, credential)
+
+
+def check(upstream: Upstream, credential: Credential | None = None) -> Answer:
     """Ask for the list of models: it costs nothing, and needs address, certificate and credential to be right.
 
-    Never follows a redirect, never shows the upstream's own words: they may hold anything.
+    With the first active credential, or the one that is given. Never follows a redirect, never shows the upstream's own words: they may hold anything.
     """
     try:
-        secret = upstreams.secret_of(upstream)
+        secret = upstreams.secret_of(upstream) if credential is None else upstreams.secret_in(credential)
         headers = call_headers(upstream.dialect, rules.merged(upstream.rules), secret)
         request = Request(
             upstream.base_url,

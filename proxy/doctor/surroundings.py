@@ -18,6 +18,7 @@ from proxy import credentials, upstream_check
 from proxy.doctor.database import one
 from proxy.doctor.finding import Finding, ok, wrong
 from proxy.models import Credential, Upstream
+from proxy.upstreams import secret_in
 
 MOST_SKEW_S = 1.0
 TIMEOUT_S = 3
@@ -46,16 +47,15 @@ def secrets() -> Iterator[Finding]:
 def stored_credentials() -> Iterator[Finding]:
     """Every stored credential opens with this master key."""
     bad = 0
-    rows = Credential.objects.filter(is_active=True).select_related("upstream")
+    rows = Credential.objects.filter(is_active=True).select_related("upstream").order_by("upstream__name", "pk")
     for row in rows:
         try:
-            credentials.open(
-                master_key=settings.MASTER_KEY, upstream_id=row.upstream_id, name=row.name, sealed=bytes(row.sealed)
-            )
+            secret_in(row)
         except credentials.CredentialProblem:
             bad += 1
             yield wrong(
-                f"upstream {row.upstream.name}: its API key was sealed with another master key: enter it again."
+                f"upstream {row.upstream.name}: its API key {row.name} was sealed with another master key: "
+                "enter it again."
             )
     if not bad:
         yield ok(f"{len(rows)} upstream credentials open with the master key")
@@ -103,13 +103,13 @@ def redis_server() -> Iterator[Finding]:
 
 
 def upstreams() -> Iterator[Finding]:
-    """Every active upstream can be reached with its credential."""
+    """Every active upstream can be reached, with each of its active credentials."""
     rows = list(Upstream.objects.filter(is_active=True).order_by("name"))
     if not rows:
         yield wrong("there is no upstream: add one in the admin, or with manage.py apply.")
     for row in rows:
-        answer = upstream_check.check(row)
-        yield Finding(answer.good, f"upstream {row.name}: {answer.words}")
+        for name, answer in upstream_check.check_all(row):
+            yield Finding(answer.good, f"upstream {name}: {answer.words}")
 
 
 def versions() -> Iterator[Finding]:

@@ -98,7 +98,7 @@ async def test_a_refused_credential_is_one_finding_without_its_secret(
             health.refused(one, one.credentials[0], 401)
         await health.flush(gateway)
     found = rows.connection.execute("SELECT kind, subject, after, state, times FROM proxy_finding").fetchall()
-    assert found == [("credential", "upstream house refused credential …4321 (401)", "401", "open", 1)]
+    assert found == [("credential", "upstream house refused credential default …4321 (401)", "401", "open", 1)]
     assert [record.levelname for record in caplog.records] == ["ERROR"] * 3  # one of each process
     assert "sk-secret" not in caplog.text
     rows.run("UPDATE proxy_finding SET seen_at = seen_at - interval '11 minutes'")

@@ -127,7 +127,7 @@ def test_a_refused_credential_is_survived_counted_and_told(product: Callable[...
     assert sum(tried) <= 13
     until(lambda: one.query("SELECT 1 FROM proxy_finding"))
     [(subject, times)] = one.query("SELECT subject, times FROM proxy_finding")
-    assert (subject, times) == ("upstream sandbox refused credential …dbox (401)", 1)
+    assert (subject, times) == ("upstream sandbox refused credential second …dbox (401)", 1)
     log = one.child("gateway").tail()
     assert log.count("upstream sandbox refused credential …dbox (401)") == 1
     assert "sk-refused" not in log
