@@ -6,14 +6,14 @@ from portal import environment
 from proxy import upstreams
 from proxy.addresses import AddressProblem, Unresolvable
 from proxy.apply.changes import Changes, assign
-from proxy.apply.document import ModelPart, RoutePart, UpstreamPart
+from proxy.apply.document import CredentialPart, ModelPart, RoutePart, UpstreamPart
 from proxy.credentials import CredentialProblem
 from proxy.dialects import NAMES
 from proxy.models import Model, ModelAlias, Route, Upstream
 
 
 def apply_upstream(part: UpstreamPart, changes: Changes, *, sandbox_url: str = "") -> None:
-    """Make or change one upstream. The address is checked; a new one forgets the credential."""
+    """Make or change one upstream. The address is checked; a new one forgets the credentials."""
     title = f"[[upstreams]] {part.name}"
     upstream = Upstream.objects.filter(name=part.name).first()
     made = upstream is None
@@ -34,6 +34,8 @@ def apply_upstream(part: UpstreamPart, changes: Changes, *, sandbox_url: str = "
         upstream.save()
         changes.changed(f"upstream {part.name}", ", ".join(told))
     _apply_credential(upstream, part, title, changes)
+    if part.credentials is not None:
+        _apply_credentials(upstream, part.credentials, changes)
 
 
 def apply_model(part: ModelPart, changes: Changes) -> None:
@@ -95,19 +97,68 @@ def _check_address(base_url: str, title: str, changes: Changes, sandbox_url: str
 
 
 def _apply_credential(upstream: Upstream, part: UpstreamPart, title: str, changes: Changes) -> None:
-    secret, field = part.api_key, "api_key"
-    if part.api_key_env is not None:
-        field = "api_key_env"
-        secret = environment.variable(part.api_key_env)
-        if not secret:
-            raise changes.problem(title, field, f"{part.api_key_env} is not set in the environment")
+    """Store the default credential of an upstream, as ``api_key`` beside its name gives it."""
+    secret = _secret(part, title, changes)
     if secret is None:
         return
     try:
         if upstreams.set_credential(upstream=upstream, secret=secret):
             changes.made(f"credential of {upstream.name}")
     except CredentialProblem as problem:
-        raise changes.problem(title, field, problem) from None
+        raise changes.problem(title, _field(part), problem) from None
+
+
+def _apply_credentials(upstream: Upstream, parts: tuple[CredentialPart, ...], changes: Changes) -> None:
+    """Give an upstream that lists credentials exactly those."""
+    for gone in upstream.credentials.exclude(name__in=[part.name for part in parts]).order_by("pk"):
+        upstreams.remove_credential(gone)
+        changes.removed(f"credential {gone.name} of {upstream.name}")
+    for part in parts:
+        _apply_named(upstream, part, changes)
+    rows = list(upstream.credentials.values_list("is_active", flat=True))
+    if rows and not any(rows):
+        changes.noted(f"all credentials of upstream {upstream.name} are disabled: no call goes to it")
+
+
+def _apply_named(upstream: Upstream, part: CredentialPart, changes: Changes) -> None:
+    title, what = (
+        f"[[upstreams]] {upstream.name}: credentials: {part.name}",
+        f"credential {part.name} of {upstream.name}",
+    )
+    secret = _secret(part, title, changes)
+    before = upstream.credentials.filter(name=part.name).first()
+    if before is None and secret is None:
+        raise changes.problem(title, "api_key", "is missing, and none is stored under this name")
+    told = []
+    if secret is not None:
+        try:
+            stored = upstreams.set_credential(upstream=upstream, name=part.name, secret=secret, is_active=None)
+        except CredentialProblem as problem:
+            raise changes.problem(title, _field(part), problem) from None
+        if stored is not None:
+            told.append("another API key")
+    stored = upstream.credentials.get(name=part.name)
+    if part.is_active is not None and upstreams.set_active(stored, part.is_active):
+        told.append("enabled" if part.is_active else "disabled")
+    if before is None:
+        changes.made(what + ("" if stored.is_active else ", disabled"))
+    elif told:
+        changes.changed(what, ", ".join(told))
+
+
+def _secret(part: UpstreamPart | CredentialPart, title: str, changes: Changes) -> str | None:
+    """The API key of a part, wherever it says it is; None if it says nothing of one."""
+    if part.api_key_env is None:
+        return part.api_key
+    secret = environment.variable(part.api_key_env)
+    if not secret:
+        raise changes.problem(title, "api_key_env", f"{part.api_key_env} is not set in the environment")
+    return secret
+
+
+def _field(part: UpstreamPart | CredentialPart) -> str:
+    """Which field of a part its API key comes from."""
+    return "api_key" if part.api_key_env is None else "api_key_env"
 
 
 def _add_alias(model: Model, name: str, changes: Changes) -> None:

@@ -1,6 +1,7 @@
 """The document that ``manage.py apply`` takes: TOML to typed values, read strictly and as a whole. Pure.
 
-A field that is not there leaves what is stored as it is; a list that is there (aliases, routes) is the whole list.
+A field that is not there leaves what is stored as it is; a list that is there (aliases, routes, credentials) is the
+whole list.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, TypeVar
 
@@ -23,6 +24,7 @@ T = TypeVar("T")
 SLUG = re.compile(r"\A[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\Z")
 MODEL = re.compile(r"\A[A-Za-z0-9][A-Za-z0-9._:@/+-]{0,199}\Z")
 UPSTREAM = re.compile(r"\A[a-z0-9][a-z0-9-]{0,62}\Z")
+CREDENTIAL = re.compile(r"\A[a-z0-9][a-z0-9-]{0,59}\Z")
 VARIABLE = re.compile(r"\A[A-Z_][A-Z0-9_]{0,99}\Z")
 SAY_SLUG = "must have a–z, 0–9 and hyphens, at most 63"
 SAY_MODEL = "must have letters, digits and . _ : @ / + -, at most 200"
@@ -38,15 +40,26 @@ class DocumentProblem(Exception):
 
 
 @dataclass(frozen=True, slots=True)
+class CredentialPart:
+    """One of an upstream's ``credentials``: its secret, or the variable that holds it; else the stored one stays."""
+
+    name: str
+    api_key: str | None = field(repr=False)
+    api_key_env: str | None
+    is_active: bool | None
+
+
+@dataclass(frozen=True, slots=True)
 class UpstreamPart:
-    """``[[upstreams]]``. ``secret`` names where the credential comes from; ``settings`` are plain columns."""
+    """``[[upstreams]]``. ``api_key`` or ``api_key_env`` are the default credential; ``settings`` are plain columns."""
 
     name: str
     dialect: str | None
     base_url: str | None
-    api_key: str | None
+    api_key: str | None = field(repr=False)
     api_key_env: str | None
     settings: dict[str, Any]
+    credentials: tuple[CredentialPart, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,8 +196,8 @@ def _upstream(fields: Fields) -> UpstreamPart:
         name=fields.matching("name", UPSTREAM, SAY_SLUG, required=True) or "",
         dialect=fields.text("dialect", most=20),
         base_url=fields.text("base_url"),
-        api_key=fields.text("api_key", most=8192),
-        api_key_env=fields.matching("api_key_env", VARIABLE, "must be the name of an environment variable"),
+        **_secret(fields),
+        credentials=_credentials(fields),
         settings=_given(
             rules=_rules(fields),
             connect_timeout_s=fields.whole("connect_timeout_s", least=1, most=600),
@@ -195,9 +208,34 @@ def _upstream(fields: Fields) -> UpstreamPart:
             is_active=fields.flag("active"),
         ),
     )
-    if part.api_key is not None and part.api_key_env is not None:
-        fields.wrong("api_key", "cannot stand beside api_key_env")
+    if part.credentials is not None and (part.api_key is not None or part.api_key_env is not None):
+        fields.wrong("credentials", "cannot stand beside api_key or api_key_env: give that one a name in the list")
     return part
+
+
+def _secret(fields: Fields) -> dict[str, str | None]:
+    """An API key as it is, or by the name of the environment variable that holds it."""
+    api_key = fields.text("api_key", most=8192)
+    variable = fields.matching("api_key_env", VARIABLE, "must be the name of an environment variable")
+    if api_key is not None and variable is not None:
+        fields.wrong("api_key", "cannot stand beside api_key_env")
+    return {"api_key": api_key, "api_key_env": variable}
+
+
+def _credentials(fields: Fields) -> tuple[CredentialPart, ...] | None:
+    tables = fields.tables("credentials")
+    if tables is None:
+        return None
+    parts = []
+    for number, table in enumerate(tables, start=1):
+        one = Fields(table, f"{fields.title}: credentials: number {number}", fields.problems)
+        name = one.matching("name", CREDENTIAL, "must have a–z, 0–9 and hyphens, at most 60", required=True)
+        parts.append(CredentialPart(name or "", **_secret(one), is_active=one.flag("active")))
+        one.finish()
+    names = [part.name for part in parts if part.name]
+    if len(set(names)) < len(names):
+        fields.wrong("credentials", "has a name twice")
+    return tuple(parts)
 
 
 def _model(fields: Fields) -> ModelPart:
