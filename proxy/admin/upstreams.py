@@ -1,35 +1,33 @@
-"""Upstreams: address, time limits, and a credential that can be written but never read."""
+"""Upstreams: address, time limits, and credentials that can be written but never read."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from django import forms
 from django.contrib import admin, messages
 from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from unfold.decorators import action
-from unfold.widgets import UnfoldAdminPasswordWidget
 
 from portal.admin.audited import AuditedAdmin
-from proxy import credentials, upstream_check, upstreams
+from proxy import upstream_check, upstreams
 from proxy.addresses import AddressProblem, Unresolvable
+from proxy.admin.credentials import rows, secret_field, tell
 from proxy.dialects import NAMES
 from proxy.models import Upstream
 from proxy.rules_form import check_rules
+
+SHOWN = 3
 
 
 class UpstreamForm(forms.ModelForm):  # type: ignore[type-arg]
     """An upstream with its write-only credential."""
 
-    credential = forms.CharField(
-        required=False,
-        strip=True,
-        max_length=credentials.LONGEST_SECRET,
-        label="API key",
-        widget=UnfoldAdminPasswordWidget(attrs={"autocomplete": "off"}, render_value=False),
-        help_text="Write-only. Leave it empty to keep the one that is stored; a new base URL forgets it.",
+    credential = secret_field(
+        help_text="Write-only, stored as the credential “default”. Leave it empty to keep what is stored; "
+        "a new base URL forgets every credential."
     )
 
     class Meta:
@@ -69,23 +67,13 @@ class UpstreamForm(forms.ModelForm):  # type: ignore[type-arg]
         """An object, small."""
         return check_rules(self.cleaned_data["rules"])
 
-    def clean_credential(self) -> str:
-        """Something that can be sent in a header."""
-        secret: str = self.cleaned_data["credential"]
-        if secret:
-            try:
-                credentials.check(secret)
-            except credentials.CredentialProblem as problem:
-                raise ValidationError(str(problem)) from None
-        return secret
-
 
 @admin.register(Upstream)
 class UpstreamAdmin(AuditedAdmin):
     """Providers' endpoints."""
 
     form = UpstreamForm
-    list_display = ("name", "dialect", "base_url", "is_active", "stored_credential")
+    list_display = ("name", "dialect", "base_url", "is_active", "stored_credentials")
     list_filter = ("is_active", "dialect")
     search_fields = ("name", "base_url")
     ordering = ("name",)
@@ -96,20 +84,47 @@ class UpstreamAdmin(AuditedAdmin):
         "dialect",
         "base_url",
         "credential",
-        "stored_credential",
         "rules",
         ("connect_timeout_s", "first_byte_timeout_s"),
         ("idle_timeout_s", "total_timeout_s"),
         "disconnect_policy",
         "is_active",
     )
-    readonly_fields = ("stored_credential",)
+    change_form_outer_after_template = "admin/proxy/upstream/credentials.html"
 
-    @admin.display(description="Stored API key")
-    def stored_credential(self, upstream: Upstream) -> str:
-        """Its last characters, to tell one from another."""
-        stored = upstream.credentials.filter(is_active=True).order_by("pk").first() if upstream.pk else None
-        return "none" if stored is None else f"…{stored.last_four}"
+    class Media:
+        css: ClassVar[dict[str, tuple[str, ...]]] = {"all": ("proxy/credentials.css",)}
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """The form, and the credentials below it."""
+        upstream = self.get_object(request, object_id)
+        context = {
+            **(extra_context or {}),
+            "credential_rows": rows(upstream) if upstream else [],
+            "may_add_credential": request.user.has_perm("proxy.add_credential"),
+            "may_change_credential": request.user.has_perm("proxy.change_credential"),
+            "may_remove_credential": request.user.has_perm("proxy.delete_credential"),
+        }
+        answer: HttpResponse = super().change_view(request, object_id, form_url, context)
+        return answer
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Upstream]:
+        """With their credentials, for the list."""
+        found: QuerySet[Upstream] = super().get_queryset(request)
+        return found.prefetch_related("credentials")
+
+    @admin.display(description="Credentials")
+    def stored_credentials(self, upstream: Upstream) -> str:
+        """What calls have to go out with."""
+        stored = sorted(upstream.credentials.all(), key=lambda one: one.pk)
+        if not stored:
+            return "none: calls carry none"
+        active = [one.shown for one in stored if one.is_active]
+        if not active:
+            return "all disabled: not called"
+        return ", ".join(active[:SHOWN]) + (f" and {len(active) - SHOWN} more" if len(active) > SHOWN else "")
 
     def write(self, request: HttpRequest, obj: Upstream, form: forms.ModelForm[Any], change: bool) -> None:
         """A changed address forgets the credential before a new one is stored."""
@@ -118,14 +133,15 @@ class UpstreamAdmin(AuditedAdmin):
         if before is not None and before.base_url != obj.base_url:
             forgotten = upstreams.change_base_url(obj, obj.base_url)
             if forgotten and not secret:
-                messages.warning(request, "The base URL changed, so the API key was forgotten: enter it again.")
+                what = "the API key was" if forgotten == 1 else f"{forgotten} credentials were"
+                messages.warning(request, f"The base URL changed, so {what} forgotten: enter them again below.")
         obj.save()
         if secret:
             upstreams.set_credential(upstream=obj, secret=secret)
 
     @action(description="Test this upstream")  # type: ignore[untyped-decorator]
     def test_this_upstream(self, request: HttpRequest, obj: Upstream) -> None:
-        """Save, then ask the upstream for its models."""
+        """Save, then ask the upstream for its models, with each active credential."""
         _tell(request, obj)
 
     @admin.action(description="Test the selected upstreams")
@@ -136,6 +152,5 @@ class UpstreamAdmin(AuditedAdmin):
 
 
 def _tell(request: HttpRequest, upstream: Upstream) -> None:
-    answer = upstream_check.check(upstream)
-    level = messages.SUCCESS if answer.good else messages.ERROR
-    messages.add_message(request, level, f"{upstream.name}: {answer.words}")
+    for name, answer in upstream_check.check_all(upstream):
+        tell(request, name, answer)
