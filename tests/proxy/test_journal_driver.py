@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import os
 from datetime import UTC, datetime
+from importlib import resources
 from pathlib import Path
 
 import pytest
+from asyncpg.protocol import protocol
 
 from proxy.journal import Journal, Opening, Settlement, abandoned
 from proxy.postgres import unambiguous
@@ -26,6 +28,12 @@ from tests.proxy.town import Town
 )
 def test_it_finds_the_port_where_libpq_finds_it(dsn: str, expected: str) -> None:
     assert unambiguous(dsn) == expected
+
+
+def test_it_still_finds_the_slow_question_that_asyncpg_asks_of_every_element() -> None:
+    source = resources.files("asyncpg.protocol.codecs").joinpath("array.pyx").read_text()
+    assert "isinstance(obj, IterableABC)" in source
+    assert protocol.IterableABC == (list, tuple)
 
 
 async def test_a_caller_cancelled_just_after_its_row_was_written_leaves_no_row_open(tmp_path: Path) -> None:
