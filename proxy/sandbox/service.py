@@ -26,7 +26,7 @@ SHORT_503 = Behaviour("503", 0, 0)
 LASTING_500 = Behaviour("500", 0, 0)
 UNKNOWN_CREDENTIAL = Behaviour("401", 0, 0)
 REFUSED_CREDENTIAL = "refused-by-the-sandbox"
-"""A chat completion whose credential ends so is answered with 401, whatever it asks for."""
+"""A chat completion, or a question for the models, whose credential ends so is answered with 401."""
 WHOLE_HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n"
 Failing = Callable[[Behaviour], Failure | None]
 
@@ -187,7 +187,9 @@ class Sandbox:
             case "GET", "/health":
                 return Failure(200, b'{"status":"ok"}')
             case "GET", "/v1/models" | "/models":
-                return Failure(200, encode(answers.model_list(list(behaviour.DEFAULTS))))
+                refused = request.header(b"authorization").endswith(REFUSED_CREDENTIAL)
+                failed = failures.failure(UNKNOWN_CREDENTIAL) if refused else None
+                return failed or Failure(200, encode(answers.model_list(list(behaviour.DEFAULTS))))
             case "GET", "/stats":
                 return Failure(200, encode(self._stats(detail="detail=1" in request.query)))
             case "DELETE", "/stats":

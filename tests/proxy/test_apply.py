@@ -156,6 +156,96 @@ def test_it_reads_a_credential_from_the_environment(file: Path, monkeypatch: pyt
         assert upstreams.secret_of(Upstream.objects.get(name="here")) == "sk-from-the-environment"
 
 
+LISTED = """
+[[upstreams]]
+name = "here"
+base_url = "https://no-such-host.invalid/v1"
+credentials = [
+    { name = "first", api_key = "sk-first-0123456789" },
+    { name = "eu", api_key_env = "EU_API_KEY" },
+]
+"""
+
+
+@pytest.fixture
+def listed(file: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A document with two credentials, applied."""
+    monkeypatch.setenv("EU_API_KEY", "sk-eu-0123456789ab")
+    file.write_text(LISTED)
+    assert {"+ credential first of here", "+ credential eu of here"} <= set(lines(file))
+    return file
+
+
+def stored() -> dict[str, tuple[str, bool]]:
+    with as_operator():
+        return {one.name: (upstreams.secret_in(one), one.is_active) for one in Credential.objects.all()}
+
+
+def again(file: Path, old: str, new: str) -> list[str]:
+    """What a changed document changes; the same once more changes nothing."""
+    assert old in LISTED
+    file.write_text(LISTED.replace(old, new))
+    told = [line for line in lines(file) if not line.startswith("!")]
+    assert [line for line in lines(file) if not line.startswith("!")] in ([], ["= nothing to change"])
+    return told
+
+
+def test_listed_credentials_are_stored_once(listed: Path) -> None:
+    assert lines(listed) == ["= nothing to change"]
+    assert stored() == {"first": ("sk-first-0123456789", True), "eu": ("sk-eu-0123456789ab", True)}
+
+
+def test_a_credential_that_is_listed_no_more_is_removed(listed: Path) -> None:
+    told = again(listed, '{ name = "eu", api_key_env = "EU_API_KEY" },', "")
+    assert told == ["- credential eu of here"]
+    assert set(stored()) == {"first"}
+
+
+def test_a_listed_credential_gets_another_secret(listed: Path) -> None:
+    told = again(listed, "sk-first-0123456789", "sk-first-abcdefghij")
+    assert told == ["~ credential first of here: another API key"]
+    assert stored()["first"] == ("sk-first-abcdefghij", True)
+
+
+def test_a_listed_credential_is_disabled_and_stays_so_until_the_document_says_otherwise(listed: Path) -> None:
+    eu = '{ name = "eu", api_key_env = "EU_API_KEY" }'
+    assert again(listed, eu, '{ name = "eu", active = false }') == ["~ credential eu of here: disabled"]
+    assert stored()["eu"] == ("sk-eu-0123456789ab", False)
+    assert again(listed, eu, eu) == ["= nothing to change"]
+    assert again(listed, eu, '{ name = "eu", active = true }') == ["~ credential eu of here: enabled"]
+
+
+def test_a_document_without_a_list_leaves_them_alone_and_one_without_active_ones_says_so(listed: Path) -> None:
+    listed.write_text('[[upstreams]]\nname = "here"\n')
+    assert lines(listed) == ["= nothing to change"]
+    listed.write_text('[[upstreams]]\nname = "here"\ncredentials = [{ name = "first", active = false }]\n')
+    assert "! all credentials of upstream here are disabled: no call goes to it" in lines(listed)
+    listed.write_text('[[upstreams]]\nname = "here"\ncredentials = []\n')
+    assert lines(listed) == ["- credential first of here"]
+
+
+@pytest.mark.parametrize(
+    ("credentials", "said"),
+    [
+        ('[{ name = "new" }]', "here: credentials: new: api_key: is missing, and none is stored under this name"),
+        ('[{ api_key = "sk-0123456789ab" }]', "here: credentials: number 1: name: is missing"),
+        ('[{ name = "A b", api_key = "sk-0123456789ab" }]', "here: credentials: number 1: name: must have a–z"),
+        ('[{ name = "a", api_key = "ключ" }]', "here: credentials: a: api_key: An upstream's API key has visible"),
+        ('[{ name = "a", api_key_env = "NOT_SET" }]', "here: credentials: a: api_key_env: NOT_SET is not set"),
+        ('[{ name = "a", api_key = "x", api_key_env = "Y" }]', "credentials: number 1: api_key: cannot stand beside"),
+        ('[{ name = "a", secret = "x" }]', "here: credentials: number 1: secret: is not a known field"),
+        ('[{ name = "a", api_key = "x" }, { name = "a", api_key = "y" }]', "here: credentials: has a name twice"),
+        ('[]\napi_key = "x"', "here: credentials: cannot stand beside api_key"),
+        ('"sk-0123456789ab"', "here: credentials: must be a list of tables"),
+    ],
+)
+def test_it_refuses_lists_of_credentials_that_cannot_be(listed: Path, credentials: str, said: str) -> None:
+    before = stored()
+    text = f'[[upstreams]]\nname = "here"\ncredentials = {credentials}\n'
+    assert f"[[upstreams]] {said}" in (found := refusal(listed, text)) or said in found
+    assert stored() == before
+
+
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
