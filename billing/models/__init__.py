@@ -6,6 +6,7 @@ zero-sum and immutability triggers and row-level security. One module writes eac
 
 from billing.models.answers import StoredAnswer
 from billing.models.charges import Charge
+from billing.models.evidence import Evidence
 from billing.models.invoices import Invoice, InvoicedTransfer, InvoiceLine, InvoiceSeries
 from billing.models.ledger import LedgerAccount, LedgerEntry, Transfer
 from billing.models.limits import Allowance, Budget, Run, Wallet
@@ -16,6 +17,7 @@ __all__ = [
     "Allowance",
     "Budget",
     "Charge",
+    "Evidence",
     "Invoice",
     "InvoiceLine",
     "InvoiceSeries",
