@@ -197,6 +197,22 @@ class CredentialAdmin(AuditedAdmin):
             return _back(credential.upstream_id)
         return answer
 
+    def changeform_view(
+        self,
+        request: HttpRequest,
+        object_id: str | None = None,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> HttpResponse:
+        """A form that leads back to its upstream, and is not there without one."""
+        if object_id is None and self.has_add_permission(request) and _upstream(request) is None:
+            messages.info(request, "A credential is added on the page of its upstream.")
+            return self.changelist_view(request)
+        buttons = {"show_save_and_add_another": False, "show_save_and_continue": False}
+        context = {**(extra_context or {}), **buttons}
+        answer: HttpResponse = super().changeform_view(request, object_id, form_url, context)
+        return answer
+
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         """They are listed with their upstreams."""
         return HttpResponseRedirect(reverse("admin:proxy_upstream_changelist"))
@@ -229,13 +245,11 @@ def _consequence(credential: Credential) -> str:
     )
 
 
-def _upstream(request: HttpRequest) -> Upstream:
+def _upstream(request: HttpRequest) -> Upstream | None:
+    """The one that the address names."""
     asked = request.GET.get("upstream", "")
-    found = Upstream.objects.filter(pk=int(asked)).first() if asked.isdecimal() and len(asked) < 19 else None
-    if found is None:
-        raise Http404("A credential is added on the page of its upstream.")
-    return found
+    return Upstream.objects.filter(pk=int(asked)).first() if asked.isdecimal() and len(asked) < 19 else None
 
 
 def _back(upstream_id: int) -> HttpResponseRedirect:
-    return HttpResponseRedirect(reverse("admin:proxy_upstream_change", args=[upstream_id]) + "#credentials")
+    return HttpResponseRedirect(reverse("admin:proxy_upstream_change", args=[upstream_id]))

@@ -90,7 +90,7 @@ class UpstreamAdmin(AuditedAdmin):
         "disconnect_policy",
         "is_active",
     )
-    change_form_outer_after_template = "admin/proxy/upstream/credentials.html"
+    change_form_outer_before_template = "admin/proxy/upstream/credentials.html"
 
     class Media:
         css: ClassVar[dict[str, tuple[str, ...]]] = {"all": ("proxy/credentials.css",)}
@@ -98,7 +98,7 @@ class UpstreamAdmin(AuditedAdmin):
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        """The form, and the credentials below it."""
+        """The form, and the credentials above it: what was done to one is said there."""
         upstream = self.get_object(request, object_id)
         context = {
             **(extra_context or {}),
@@ -134,7 +134,7 @@ class UpstreamAdmin(AuditedAdmin):
             forgotten = upstreams.change_base_url(obj, obj.base_url)
             if forgotten and not secret:
                 what = "the API key was" if forgotten == 1 else f"{forgotten} credentials were"
-                messages.warning(request, f"The base URL changed, so {what} forgotten: enter them again below.")
+                messages.warning(request, f"The base URL changed, so {what} forgotten: add them again.")
         obj.save()
         if secret:
             upstreams.set_credential(upstream=obj, secret=secret)
