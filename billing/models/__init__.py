@@ -6,6 +6,17 @@ zero-sum and immutability triggers and row-level security. One module writes eac
 
 from billing.models.answers import StoredAnswer
 from billing.models.charges import Charge
+from billing.models.credits import (
+    BalanceAlert,
+    CreditDue,
+    CreditGrant,
+    CreditUse,
+    TopUpAttempt,
+    TopUpRule,
+    Voucher,
+    VoucherGuesses,
+    VoucherRedemption,
+)
 from billing.models.evidence import Evidence
 from billing.models.invoices import Invoice, InvoicedTransfer, InvoiceLine, InvoiceSeries
 from billing.models.ledger import LedgerAccount, LedgerEntry, Transfer
@@ -15,8 +26,12 @@ from billing.models.usage import JournalOwner, UsageAdjustment, UsageEvent, Usag
 
 __all__ = [
     "Allowance",
+    "BalanceAlert",
     "Budget",
     "Charge",
+    "CreditDue",
+    "CreditGrant",
+    "CreditUse",
     "Evidence",
     "Invoice",
     "InvoiceLine",
@@ -29,9 +44,14 @@ __all__ = [
     "PriceBook",
     "Run",
     "StoredAnswer",
+    "TopUpAttempt",
+    "TopUpRule",
     "Transfer",
     "UsageAdjustment",
     "UsageEvent",
     "UsageRollup",
+    "Voucher",
+    "VoucherGuesses",
+    "VoucherRedemption",
     "Wallet",
 ]

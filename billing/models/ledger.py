@@ -46,6 +46,9 @@ class Transfer(models.Model):
         PAYMENT = "payment"
         INVOICE = "invoice"
         REVERSAL = "reversal"
+        GRANT = "grant"
+        EXPIRY = "expiry"
+        REFUND = "refund"
 
     tenant = models.ForeignKey("portal.Tenant", on_delete=models.PROTECT, related_name="+")
     kind = models.CharField(max_length=10, choices=Kind)
