@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
@@ -56,6 +56,7 @@ class Quote(NamedTuple):
     hold: int
     now: datetime
     run_id: str = ""
+    demands: Demands = demands.NONE
 
     def in_run(self, run_id: str, allowance_id: int | None) -> Quote:
         """The same quote as a part of a run, held against the run's allowance, too, where it has one."""
@@ -95,9 +96,10 @@ def quote(chat: ChatRequest, grant: KeyGrant, directory: Directory, demands: Dem
         raise Unavailable(503, "Your limits cannot be checked at the moment. Try again.", "shutting_down")
     first = candidate(chat, entry, entry.price_at(now, grant.book_id), demands)
     if not entry.fallbacks:
-        return Quote((first,), span, first.ceiling, now)
+        return Quote((first,), span, first.ceiling, now, "", demands)
     others = tuple(fallbacks(chat, entry, grant, directory, demands, now))
-    return Quote((first, *others), span, max(first.ceiling, *(other.ceiling for other in others), 0), now)
+    most = max(first.ceiling, *(other.ceiling for other in others), 0)
+    return Quote((first, *others), span, most, now, "", demands)
 
 
 def candidate(chat: ChatRequest, entry: ModelEntry, price: PriceVersion | None, demands: Demands) -> Candidate:
@@ -162,14 +164,28 @@ def fallbacks(
 
 
 class Admission:
-    """Takes from the rates and opens the row; gives both back where the second fails."""
+    """Takes from the rates, writes what else the call needs, and opens its row; gives back where a later step fails.
+
+    The rates come first: a call that they refuse costs no write.
+    """
 
     def __init__(self, limiter: Limiter, journal: Journal) -> None:
         self._limiter = limiter
         self._journal = journal
 
-    async def admit(self, chat: ChatRequest, grant: KeyGrant, wanted: Quote, meter: UsageMeter, seconds: int) -> Taken:
-        """Admit or raise RateLimited, QuotaExhausted or Unavailable. On return the meter must end in a settlement."""
+    async def admit(
+        self,
+        chat: ChatRequest,
+        grant: KeyGrant,
+        wanted: Quote,
+        meter: UsageMeter,
+        seconds: int,
+        claim: Callable[[], Awaitable[None]] | None = None,
+    ) -> Taken:
+        """Admit or raise RateLimited, QuotaExhausted or Unavailable. On return the meter must end in a settlement.
+
+        ``claim`` is awaited once the rates let the call pass; what it raises ends the admission.
+        """
         first = wanted.candidates[0]
         estimate = chat.input_estimate(first.entry.factors.input)
         tokens = estimate + min(first.output_limit, MOST_RATED_OUTPUT) * chat.choices
@@ -177,6 +193,8 @@ class Admission:
         if isinstance(taken, Exceeded):
             raise rate_error(taken, grant)
         meter.rated(tokens)
+        if claim is not None or wanted.demands.run_id:
+            wanted = await self._prepared(grant, wanted, meter, claim)
         opening = Opening(
             as_uuid(meter.request_id),
             grant.tenant_id,
@@ -202,18 +220,41 @@ class Admission:
             raise
         except JournalAway:
             meter.void(503, "shutting_down")
-            message = "Your limits cannot be checked at the moment. Try again."
-            raise Unavailable(503, message, "shutting_down", retry_after_ms=2000) from None
+            raise unchecked() from None
         if refusal is not None:
             meter.void(429, "insufficient_quota")
             raise quota_error(refusal, wanted)
         meter.opened(opening)
         return taken
 
+    async def _prepared(
+        self, grant: KeyGrant, wanted: Quote, meter: UsageMeter, claim: Callable[[], Awaitable[None]] | None
+    ) -> Quote:
+        """Claim the call's idempotency key, and put its run's own allowance among those it is held against."""
+        try:
+            if claim is not None:
+                await claim()
+            wants = wanted.demands
+            if not wants.run_id:
+                return wanted
+            run = await self._journal.ensure_run(grant.tenant_id, grant.api_key_id, wants.run_id, wants.run_budget)
+            return wanted.in_run(wants.run_id, None if run is None else run.allowance_id)
+        except BaseException as error:
+            meter.void(503, "")  # no row is open: this gives the tokens and the place back
+            if isinstance(error, JournalAway):
+                raise unchecked() from None
+            raise
+
 
 @lru_cache(maxsize=4096)
 def _lease(seconds: int) -> timedelta:
     return timedelta(seconds=seconds)
+
+
+def unchecked() -> Unavailable:
+    """What a client is told while its limits are out of reach."""
+    message = "Your limits cannot be checked at the moment. Try again."
+    return Unavailable(503, message, "shutting_down", retry_after_ms=2000)
 
 
 def rate_error(exceeded: Exceeded, grant: KeyGrant) -> GatewayError:

@@ -18,13 +18,12 @@ from proxy import demands, estimator, headers, recollection, relay
 from proxy.admission import Admission, Candidate, Quote, quote
 from proxy.attempts import Attempts, Opened, Work
 from proxy.chat import ChatRequest
-from proxy.demands import Demands
 from proxy.dialects.shape import OPENAI, AnswerStream, Asked
 from proxy.directory import Directory, KeyGrant
 from proxy.errors import GatewayError, Unauthorized, Unavailable
 from proxy.exchange import Exchange
-from proxy.idempotency import Idempotency, Recorder, Replay
-from proxy.journal import Journal, JournalAway
+from proxy.idempotency import Idempotency, Once, Repeated
+from proxy.journal import Journal
 from proxy.live import LiveStream, LiveStreams
 from proxy.metering import Outcome, UsageMeter
 from proxy.rates import Limiter, Taken
@@ -118,16 +117,18 @@ class Gateway:
             raise Unauthorized
         return grant
 
-    async def serve(self, exchange: Exchange, surface: Surface, path: str, raw: bytes | None = None) -> None:
-        """One call, from its key and its bytes to its settlement; ``raw`` if they were read already."""
+    async def serve(self, exchange: Exchange, surface: Surface, path: str, once: Once | None = None) -> None:
+        """One call, from its key and its bytes to its settlement; ``once`` if it has an idempotency key."""
         grant = self.authenticate(exchange.key)
-        if raw is None:
+        if once is None:
             raw = await exchange.body()
             if exchange.deployment:
                 raw = named(raw, exchange.deployment)
-            if (key := exchange.headers.get(b"idempotency-key")) is not None:
-                await self._serve_once(exchange, surface, path, raw, key)
+            if b"idempotency-key" in exchange.headers:
+                await self._serve_once(exchange, surface, path, Once(self._memory.idempotency, grant, path, raw))
                 return
+        else:
+            raw = once.body
         chat = surface.parse(raw)
         if chat.operation == "messages":
             chat.native_headers = messages_request.native_headers(exchange.headers)
@@ -143,9 +144,8 @@ class Gateway:
             seconds = min(seconds, wants.silence)
         meter.deadline = meter.started + seconds
         meter.service_tier = chat.service_tier
-        if wants.run_budget is not None or wants.run_id:
-            wanted = await self._in_run(wanted, grant, wants)
-        taken = await self._admission.admit(chat, grant, wanted, meter, math.ceil(seconds))
+        claim = None if once is None else partial(once.claim, exchange)
+        taken = await self._admission.admit(chat, grant, wanted, meter, math.ceil(seconds), claim)
         call = Call(exchange, surface, grant, chat, wanted, meter, asked, taken)
         try:
             if chat.stream:
@@ -160,20 +160,20 @@ class Gateway:
             if not meter.ended:  # cancelled, or a fault of ours
                 meter.void(500, "internal_error")
 
-    async def _serve_once(self, exchange: Exchange, surface: Surface, path: str, raw: bytes, key: bytes) -> None:
-        """Serve a call under an idempotency key, or repeat the answer that the key had before."""
-        grant, idempotency = self.authenticate(exchange.key), self._memory.idempotency
-        claimed = await idempotency.claim(grant, key, path.encode(), raw, request_id=exchange.request_id)
-        if isinstance(claimed, Replay):
-            exchange.name(claimed.request_id)
-            await exchange.respond(claimed.status, (*claimed.headers, headers.REPLAYED), claimed.body)
-            return
-        recorder = exchange.send = Recorder(exchange.send, keep=lambda done: idempotency.settle(claimed, done))
-        exchange.recorded = True
+    async def _serve_once(self, exchange: Exchange, surface: Surface, path: str, once: Once) -> None:
+        """Serve a call under an idempotency key, or repeat the answer that the key had before.
+
+        The call is checked like any other before its key is looked up: what the API key may not use, or the rates
+        have no room for, is refused. A repeated call therefore counts as a request, but not its tokens.
+        """
         try:
-            await self.serve(exchange, surface, path, raw)
+            await self.serve(exchange, surface, path, once)
+        except Repeated as repeated:
+            answer = repeated.answer
+            exchange.name(answer.request_id)
+            await exchange.respond(answer.status, (*answer.headers, headers.REPLAYED), answer.body)
         finally:
-            await idempotency.settle(claimed, recorder)
+            await once.settle()
 
     async def _recalled(self, chat: ChatRequest, grant: KeyGrant, missing: list[str]) -> bool:
         """Put remembered reasoning beside the request, which is larger by it: holds and caps go by its size."""
@@ -252,15 +252,6 @@ class Gateway:
         if finish_reason == "length" and (limited := call.quote.candidates[0].limited_by):
             extras["tollgate"] = {"limited_by": limited}
         return extras
-
-    async def _in_run(self, wanted: Quote, grant: KeyGrant, wants: Demands) -> Quote:
-        """The quote with the run's own allowance among those it is held against."""
-        try:
-            run = await self._journal.ensure_run(grant.tenant_id, grant.api_key_id, wants.run_id, wants.run_budget)
-        except JournalAway:
-            message = "Your limits cannot be checked at the moment. Try again."
-            raise Unavailable(503, message, "shutting_down", retry_after_ms=2000) from None
-        return wanted.in_run(wants.run_id, None if run is None else run.allowance_id)
 
     def _live(self, call: Call, opened: Opened) -> LiveStream:
         target = opened.route.target

@@ -2,15 +2,15 @@
 
 How an endpoint uses it, once it has authenticated and read the body::
 
-    claimed = await idempotency.claim(grant, key, b"POST /v1/chat/completions", body, request_id=exchange.request_id)
-    if isinstance(claimed, Replay):
-        await exchange.respond(claimed.status, claimed.headers, claimed.body)  # a stream's bytes, all at once
-        return
-    recorder = exchange.send = Recorder(exchange.send, keep=lambda done: idempotency.settle(claimed, done))
+    once = Once(idempotency, grant, path, body)
     try:
+        ...  # refuse what may not be called
+        await once.claim(exchange)
         ...  # serve the call
+    except Repeated as repeated:
+        await exchange.respond(repeated.answer.status, ...)  # a stream's bytes, all at once
     finally:
-        await idempotency.settle(claimed, recorder)
+        await once.settle()
 
 Only a whole answer of status 2xx is kept; after anything else the key is free again. What is kept is sealed with
 AES-256-GCM, under a key for this purpose alone, bound to the tenant and the idempotency key.
@@ -33,6 +33,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from proxy.credentials import derive
 from proxy.directory import KeyGrant
 from proxy.errors import BadRequest, Conflict, Mismatch, Unavailable, retry_after
+from proxy.exchange import Exchange
 from proxy.postgres import AWAY, Connections
 
 logger = logging.getLogger(__name__)
@@ -239,6 +240,50 @@ class Idempotency:
         nonce, box = sealed[1 : 1 + _NONCE], sealed[1 + _NONCE :]
         names, _, body = self._cipher.decrypt(nonce, box, _bound_to(claimed)).partition(b"\n")
         return tuple((name.encode("latin-1"), value.encode("latin-1")) for name, value in orjson.loads(names)), body
+
+
+class Repeated(Exception):
+    """The call was made before: ``answer`` is what it gets."""
+
+    def __init__(self, answer: Replay) -> None:
+        super().__init__(answer.request_id)
+        self.answer = answer
+
+
+class Once:
+    """One call under the idempotency key of its headers, from the claim to what is kept of its answer."""
+
+    __slots__ = ("_claimed", "_grant", "_idempotency", "_path", "_recorder", "body")
+
+    def __init__(self, idempotency: Idempotency, grant: KeyGrant, path: str, body: bytes) -> None:
+        self._idempotency = idempotency
+        self._grant = grant
+        self._path = path.encode()
+        self.body = body
+        self._claimed: Claimed | None = None
+        self._recorder: Recorder | None = None
+
+    async def claim(self, exchange: Exchange) -> None:
+        """Take the key, and record what the exchange answers from here on; raises Repeated, or as Idempotency.claim."""
+        idempotency = self._idempotency
+        claimed = await idempotency.claim(
+            self._grant,
+            exchange.headers[b"idempotency-key"],
+            self._path,
+            self.body,
+            request_id=exchange.request_id,
+        )
+        if isinstance(claimed, Replay):
+            raise Repeated(claimed)
+        self._claimed = claimed
+        self._recorder = Recorder(exchange.send, keep=lambda done: idempotency.settle(claimed, done))
+        exchange.send = self._recorder
+        exchange.recorded = True
+
+    async def settle(self) -> None:
+        """Keep the answer or free the key, if it was taken."""
+        if self._claimed is not None and self._recorder is not None:
+            await self._idempotency.settle(self._claimed, self._recorder)
 
 
 def check(key: bytes) -> None:

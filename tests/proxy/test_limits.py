@@ -76,6 +76,17 @@ def test_calls_at_once(town: Town) -> None:
     assert "retry-after" in refused.headers
 
 
+def test_calls_that_the_rates_refuse_leave_no_runs(town: Town) -> None:
+    issued = town.issue("--rpm", "1")
+    codes = []
+    for number in range(5):
+        headers = {**bearer(issued["key"]), "x-run-id": f"{issued['id']}-{number}", "x-run-budget": "1"}
+        codes.append(town.http.post("/v1/chat/completions", json=body(), headers=headers).status_code)
+    assert codes == [200, 429, 429, 429, 429]
+    made = town.product.query("SELECT run_id FROM billing_run WHERE run_id LIKE %s", f"{issued['id']}-%")
+    assert made == [(f"{issued['id']}-0",)]
+
+
 # -- money
 
 

@@ -72,7 +72,7 @@ def test_another_body_or_path_under_the_same_key_is_refused(town: Town) -> None:
     assert send(town, key, name, body()).status_code == 200
     other = send(town, key, name, body("sandbox/fixed"))
     assert (other.status_code, other.json()["error"]["code"]) == (422, "idempotency_mismatch")
-    elsewhere = send(town, key, name, {"model": "sandbox/echo", "input": "x"}, "/v1/embeddings")
+    elsewhere = send(town, key, name, {"model": "sandbox/echo", "input": "x"}, "/v1/responses")
     assert elsewhere.status_code == 422
 
 
@@ -90,8 +90,34 @@ def test_an_error_is_not_kept(town: Town) -> None:
     asked = body("sandbox/flaky-1", user=name)
     refused, served = send(town, key, name, asked), send(town, key, name, asked)
     assert (refused.status_code, served.status_code) == (503, 200)
-    assert send(town, key, name, {**body(), "temperature": 9}).status_code == 422
-    assert send(town, key, secrets.token_hex(8), {**body(), "temperature": 9}).status_code == 400
+    for fresh in (name, secrets.token_hex(8)):
+        assert send(town, key, fresh, {**body(), "temperature": 9}).status_code == 400
+
+
+def test_an_api_key_gets_no_answer_of_a_model_that_it_may_not_use(town: Town) -> None:
+    key, name = town.key(), secrets.token_hex(8)
+    assert send(town, key, name, body()).status_code == 200
+    refused = send(town, town.key("--models", "sandbox/fixed"), name, body())
+    assert (refused.status_code, refused.json()["error"]["code"]) == (403, "model_not_allowed")
+
+
+def test_the_rates_come_before_the_claim(town: Town) -> None:
+    key, name = town.key("--rpm", "2", "--tpm", "1000"), secrets.token_hex(8)
+    asked = body(max_tokens=900)
+    first = send(town, key, name, asked)
+    town.event(first.headers["x-request-id"])
+    again = send(town, key, name, asked)  # fits, since the first used but a few of the tokens that it took
+    assert again.headers["idempotent-replayed"] == "true"
+    refused = send(town, key, name, asked)
+    assert (refused.status_code, error_of(refused)["code"]) == (429, "rate_limit_exceeded")
+
+
+def test_a_repeated_call_gives_its_tokens_and_its_place_back(town: Town) -> None:
+    key, name = town.key("--tpm", "1000", "--concurrency", "1"), secrets.token_hex(8)
+    asked = body(max_tokens=500)
+    assert send(town, key, name, asked).status_code == 200
+    for _ in range(6):
+        until(lambda: send(town, key, name, asked).headers.get("idempotent-replayed") == "true", seconds=5)
 
 
 def test_an_answer_whose_client_hung_up_is_there_when_it_comes_back(town: Town) -> None:
