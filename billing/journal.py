@@ -23,6 +23,9 @@ from billing.pricing import rate
 OWNER_KEPT = timedelta(days=1)
 """How long the row of a dead owner stays, for whoever asks what happened."""
 
+RUN_KEPT = timedelta(days=1)
+"""How long a run stays that costs nothing: names cost nothing either, and each is a row."""
+
 SWEPT = 2
 
 
@@ -165,6 +168,13 @@ def forget_answers(*, now: datetime) -> int:
     with connection.cursor() as cursor:
         cursor.execute("DELETE FROM billing_storedanswer WHERE expires_at <= %s", [now])
         return int(cursor.rowcount)
+
+
+def forget_runs(*, now: datetime) -> int:
+    """Delete runs, with their caps, of which nothing was spent within a day; returns how many."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT forget_runs(%s)", [now - RUN_KEPT])
+        return int(cursor.fetchone()[0])
 
 
 def database_now() -> datetime:

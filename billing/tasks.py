@@ -44,8 +44,9 @@ def prepare(**_unknown: Any) -> None:
 
 @app.task(name="billing.forget")
 def forget(**_unknown: Any) -> None:
-    """Delete answers that were kept for a day."""
+    """Delete answers that were kept for a day, and runs that cost nothing for as long."""
     journal.forget_answers(now=current_time())
+    journal.forget_runs(now=current_time())
 
 
 @app.task(name="billing.close_periods")

@@ -4,6 +4,6 @@ from django.db import migrations
 
 
 class Migration(migrations.Migration):
-    dependencies = [("billing", "0009_charges")]
+    dependencies = [("billing", "0009_b_forgotten_runs")]
 
     operations = []

@@ -162,6 +162,22 @@ def test_a_tenant_sees_its_own_runs_and_cannot_raise_their_cap(world: World) -> 
         assert Allowance.objects.filter(kind="run").update(limit=USD) == 0
 
 
+def test_runs_that_cost_nothing_within_a_day_are_forgotten(world: World) -> None:
+    spent, held, unused = (ensure_run(world, name, 10)[0] for name in ("spent", "held", "unused"))
+    openings = [replace(one, allowances=(*one.allowances, run_of)) for one, run_of in
+                zip((world.opening(5), world.opening(5)), (spent, held), strict=True)]  # fmt: skip
+    world.open(openings)
+    world.settle([replace(world.ending(openings[0], Usage()), cost=3)])
+    with as_operator():
+        now = journal.database_now()
+        journal.forget_runs(now=now + timedelta(hours=23))
+        assert Allowance.objects.filter(pk=unused).exists()
+        journal.forget_runs(now=now + timedelta(hours=25))
+        assert {run.allowance_id for run in Run.objects.filter(tenant=world.tenant)} == {spent, held}
+        assert not Allowance.objects.filter(pk=unused).exists()
+    assert ensure_run(world, "unused", 10)[0] != unused
+
+
 def test_answers_are_forgotten_once_their_day_is_over(world: World) -> None:
     with as_gateway(), connection.cursor() as cursor:
         for key, kept_s in ((b"old", 0), (b"new", 3600)):

@@ -102,6 +102,7 @@ def test_32_the_partitions_of_the_journal_are_closed_to_everyone(pair: tuple[Wor
         "SELECT * FROM billing_journalowner",
         "SELECT charge_wallet(1, -1000000)",
         "SELECT ensure_run(1, 1, 'job', 10)",
+        "SELECT forget_runs(now())",
         "SELECT reassign_usage(NULL, 1, 'm', 1)",
         "SELECT usage_receipt(1, NULL)",
         "SELECT drop_idempotency(1, 'key', 'request', NULL)",
