@@ -46,10 +46,21 @@ def answer_tokens(chat: ChatRequest, entry: ModelEntry, answer: Answer, limit: i
     return max(1, likely)
 
 
-def delivered(translator: AnswerStream, factor: int) -> int:
-    """Likely output tokens of a stream so far, by bytes per 1,000 tokens if that was learned."""
+def unread_tokens(chat: ChatRequest, answer: Answer, limit: int) -> int:
+    """Likely output tokens of a whole answer by its size alone, at most ``limit`` for each choice."""
+    if chat.operation == "embeddings":
+        return 0
+    likely = answer.text_size // 4
+    return max(1, likely if chat.operation == "images" else min(likely, limit * chat.choices))
+
+
+def delivered(translator: AnswerStream, factor: int, most: int) -> int:
+    """Likely output tokens of a stream so far, by bytes per 1,000 tokens if that was learned; at most ``most``.
+
+    An upstream that says more than it may, and does not count it, is not believed: what is held covers the limit.
+    """
     size = 0 if factor == USUAL else translator.said()
-    return tokens(size, factor) if size else translator.delivered()
+    return min(most, tokens(size, factor) if size else translator.delivered())
 
 
 def _framing(chat: ChatRequest) -> int:

@@ -202,9 +202,9 @@ class Gateway:
         answer = await self._attempts.answer(call.work())
         meter.reported_model = answer.reported_model
         meter.service_tier = tier_to_bill(call.chat, answer.service_tier)
-        said = 0 if call.chat.operation == "embeddings" else max(1, answer.text_size // 4)
+        answering = call.answering()
+        said = estimator.unread_tokens(call.chat, answer, answering.output_limit)
         if answer.usage is None:  # only then is the text read
-            answering = call.answering()
             meter.likely_input = estimator.prompt_tokens(call.chat, answering.entry)
             said = estimator.answer_tokens(call.chat, answering.entry, answer, answering.output_limit)
         cost = meter.settle(
@@ -235,7 +235,7 @@ class Gateway:
                 meter.client_gone = bool(live.client_gone_at)
                 if translator.usage is None:
                     meter.likely_input = estimator.prompt_tokens(call.chat, call.answering().entry)
-                cost = self._settle_stream(call.chat, translator, meter, live.output_factor)
+                cost = self._settle_stream(call.chat, meter, live)
                 if watcher is not None:
                     watcher.cancel()
             if translator.thoughts:
@@ -265,13 +265,16 @@ class Gateway:
             translator=opened.translator,
         )
         live.keepalive = call.surface.keepalive
-        live.output_factor = call.answering().entry.factors.output
+        answering = call.answering()
+        live.output_factor = answering.entry.factors.output
+        live.most_output = answering.output_limit * call.chat.choices
         if call.exchange.recorded:  # whoever sends an idempotency key means to come back for the answer
             live.drain = live.tell_on = True
         return live
 
-    def _settle_stream(self, chat: ChatRequest, translator: AnswerStream, meter: UsageMeter, output_factor: int) -> int:
+    def _settle_stream(self, chat: ChatRequest, meter: UsageMeter, live: LiveStream) -> int:
         """Book a stream, complete or broken."""
+        translator = live.translator
         meter.reported_model = translator.reported_model
         meter.service_tier = tier_to_bill(chat, translator.service_tier)
         error = translator.failure
@@ -280,7 +283,7 @@ class Gateway:
         return meter.settle(
             Outcome(
                 translator.usage,
-                estimator.delivered(translator, output_factor),
+                estimator.delivered(translator, live.output_factor, live.most_output),
                 status=200 if error is None else error.status,
                 error_code="" if error is None else error.code or "",
                 finish_reason=translator.finish_reason,

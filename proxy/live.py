@@ -17,12 +17,16 @@ TICK_S = 0.5
 MOST_DRAINING = 200
 DRAIN_S = 120.0
 SEND_S = 60.0
+UNBOUNDED = 2**31 - 1
 
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 
 class LiveStream:
-    """One stream under way. ``reason`` is why it is being cut; with ``tell_on`` it is sent to nobody, too."""
+    """One stream under way. ``reason`` is why it is being cut; with ``tell_on`` it is sent to nobody, too.
+
+    ``most_output`` are the tokens it may bring, which no estimate exceeds; past ``most_bytes`` of text it is cut.
+    """
 
     __slots__ = (
         "api_key_id",
@@ -31,6 +35,8 @@ class LiveStream:
         "id",
         "idle_timeout_s",
         "keepalive",
+        "most_bytes",
+        "most_output",
         "output_factor",
         "reason",
         "send",
@@ -64,6 +70,7 @@ class LiveStream:
         self.translator = translator
         self.keepalive = KEEPALIVE
         self.output_factor = USUAL
+        self.most_output = self.most_bytes = UNBOUNDED
         self.task: asyncio.Task[Any] | None = asyncio.current_task()
         self.started = False
         self.tell_on = False
@@ -124,7 +131,11 @@ class LiveStreams:
     def delivered(self) -> list[tuple[str, int, int]]:
         """Output tokens so far, as (id, tenant, tokens), for the checkpoints."""
         return [
-            (stream.id, stream.tenant_id, estimator.delivered(stream.translator, stream.output_factor))
+            (
+                stream.id,
+                stream.tenant_id,
+                estimator.delivered(stream.translator, stream.output_factor, stream.most_output),
+            )
             for stream in self._streams.values()
         ]
 
