@@ -173,11 +173,26 @@ CHECKS = {
             SELECT e.tenant_id, -sum(e.amount) AS amount FROM billing_transfer t
             JOIN billing_ledgerentry e ON e.transfer_id = t.id
             JOIN billing_ledgeraccount k ON k.id = e.account_id AND k.tenant_id IS NOT NULL
-            WHERE t.kind IN ('top_up', 'payment', 'reversal') GROUP BY e.tenant_id)
+            WHERE t.kind IN ('top_up', 'payment', 'reversal', 'grant', 'expiry', 'refund') GROUP BY e.tenant_id)
         SELECT w.tenant_id, 'wallet', w.credit_limit + coalesce(c.amount, 0), coalesce(a."limit", -1)
         FROM billing_wallet w LEFT JOIN credits c USING (tenant_id)
         LEFT JOIN billing_allowance a ON a.tenant_id = w.tenant_id AND a.kind = 'wallet'
         WHERE {_mine("w.tenant_id")} AND a."limit" IS DISTINCT FROM w.credit_limit + coalesce(c.amount, 0)""",
+    "credit granted = used + expired + refunded + left": f"""
+        SELECT g.tenant_id, 'credit ' || g.id, g.amount - coalesce(u.amount, 0), g.unused FROM billing_creditgrant g
+        LEFT JOIN (SELECT grant_id, sum(amount) AS amount FROM billing_credituse WHERE {_mine("tenant_id")}
+            GROUP BY 1) u ON u.grant_id = g.id
+        WHERE {_mine("g.tenant_id")} AND g.unused <> g.amount - coalesce(u.amount, 0)""",
+    "wallet = credit left - due": f"""
+        WITH sides AS (
+            SELECT e.tenant_id, -sum(e.amount) AS balance, 0 AS credit FROM billing_ledgerentry e
+            JOIN billing_ledgeraccount k ON k.id = e.account_id AND k.kind = 'wallet'
+            WHERE {_mine("e.tenant_id")} GROUP BY 1
+            UNION ALL SELECT tenant_id, 0, sum(unused) FROM billing_creditgrant
+            WHERE transfer_id IS NOT NULL AND {_mine("tenant_id")} GROUP BY 1
+            UNION ALL SELECT tenant_id, 0, -sum(amount) FROM billing_creditdue WHERE {_mine("tenant_id")} GROUP BY 1)
+        SELECT tenant_id, 'wallet', sum(balance), sum(credit) FROM sides
+        GROUP BY 1 HAVING sum(balance) <> sum(credit)""",
     "cost = tokens × frozen price": f"""
         SELECT e.tenant_id, 'req_' || left(replace(e.id::text, '-', ''), 24), r.cost, e.cost
         FROM billing_usageevent e LEFT JOIN billing_price p ON p.id = e.price_id

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from datetime import datetime, timedelta
 
-from billing import books, invoices, posting, reports
+from billing import books, credit_rounds, invoices, posting, reports
 from billing.invoices import CarriedOver, InvoiceProblem
 from billing.models import Invoice
 from billing.parties import Tenant
@@ -29,6 +29,7 @@ def close(*, tenant: Tenant, month: str, now: datetime, finalise: bool) -> Invoi
     Raises InvoiceProblem and PeriodProblem.
     """
     posting.post_everything(now=now, tenant_id=tenant.id)
+    credit_rounds.use(tenant=tenant, now=now)
     invoice = invoices.draft(tenant=tenant, month=month, now=now)
     if not invoice.lines.exists():
         closed = invoices.latest_finalised(tenant_id=tenant.id, month=month)

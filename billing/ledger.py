@@ -12,14 +12,16 @@ from datetime import datetime
 from django.db import connection, transaction
 from django.db.models import F, Sum
 
-from billing.models import Allowance, LedgerAccount, LedgerEntry, Transfer, Wallet
+from billing import grants
+from billing.grants import Terms
+from billing.models import Allowance, CreditGrant, LedgerAccount, LedgerEntry, Transfer, Wallet
 from billing.parties import Tenant
 from billing.periods import FIRST_DAY
 
 Kind = LedgerAccount.Kind
 TENANT_KINDS = (Kind.WALLET, Kind.RECEIVABLE, Kind.ACCRUED)
 LONGEST_KEY = 200
-RESERVED = ("usage:", "adjustment:", "charge:", "invoice:")
+RESERVED = ("usage:", "adjustment:", "charge:", "invoice:", "grant:", "given:", "expiry:", "refund:")
 """How the keys of our own movements begin; no caller's key may stand in their way."""
 HOUSE_KINDS = (Kind.REVENUE, Kind.ROUNDING, Kind.BREAKAGE, Kind.GOODWILL, Kind.PAYMENTS)
 
@@ -69,13 +71,16 @@ def set_credit_limit(*, tenant: Tenant, credit_limit: int, now: datetime) -> Wal
     change = credit_limit - int(wallet.credit_limit)
     wallet.credit_limit = credit_limit
     wallet.save(update_fields=["credit_limit"])
-    _raise_limit(tenant.id, change)
+    raise_limit(tenant.id, change)
     return wallet
 
 
 @transaction.atomic
 def top_up(*, tenant: Tenant, amount: int, key: str, now: datetime, memo: str = "") -> Transfer:
-    """Credit a tenant's wallet with what it paid (picodollars). The same key again changes nothing."""
+    """Credit a tenant's wallet with what it paid (picodollars), as a paid grant without an end.
+
+    The same key again changes nothing.
+    """
     if amount <= 0:
         raise LedgerProblem("A top-up is more than nothing.")
     if not 0 < len(key) <= LONGEST_KEY or key.startswith(RESERVED):
@@ -84,7 +89,9 @@ def top_up(*, tenant: Tenant, amount: int, key: str, now: datetime, memo: str = 
     movement = Movement(Transfer.Kind.TOP_UP, key, now, entries, memo)
     transfer, made = post(tenant=tenant, movement=movement, now=now)
     if made:
-        _raise_limit(tenant.id, amount)
+        terms = Terms(CreditGrant.Kind.PAID, amount, now, memo=memo)
+        grants.add(tenant_id=tenant.id, key=key, terms=terms, transfer=transfer, now=now)
+        raise_limit(tenant.id, amount)
     return transfer
 
 
@@ -152,7 +159,7 @@ def _must_equal(transfer: Transfer, movement: Movement) -> None:
         raise LedgerProblem(f"The key {movement.key!r} was used for another movement.")
 
 
-def _raise_limit(tenant_id: int, amount: int) -> None:
+def raise_limit(tenant_id: int, amount: int) -> None:
     """Move the limit of the wallet's allowance; last in its transaction, since calls wait for this row."""
     if amount:
         Allowance.objects.filter(tenant_id=tenant_id, kind=Allowance.Kind.WALLET).update(limit=F("limit") + amount)

@@ -37,6 +37,12 @@ def tenant_by_slug(slug: str) -> Tenant:
     return cast(Tenant, found)
 
 
+def tenants_by_id(ids: Iterable[int]) -> list[Tenant]:
+    """The tenants of some ids, oldest first."""
+    rows = apps.get_model("portal", "Tenant")._default_manager.filter(pk__in=list(ids)).order_by("pk")
+    return cast(list[Tenant], list(rows))
+
+
 def every_tenant() -> Iterable[Tenant]:
     """All tenants, oldest first, active or not: an inactive one still owes what it used."""
     return cast(Iterable[Tenant], apps.get_model("portal", "Tenant")._default_manager.order_by("id").iterator())

@@ -11,7 +11,7 @@ from typing import Any
 
 from django.utils.timezone import now as current_time
 
-from billing import books, budgets, closing, journal, parties, posting
+from billing import books, budgets, closing, credit_rounds, journal, parties, posting
 from billing.celery import app
 
 logger = logging.getLogger(__name__)
@@ -31,8 +31,15 @@ def sweep(*, grace_s: int = 15, **_unknown: Any) -> None:
 
 @app.task(name="billing.post")
 def post(**_unknown: Any) -> None:
-    """Post settled calls to roll-ups and ledger."""
+    """Post settled calls to roll-ups and ledger, and take what they cost from credit."""
     posting.post_everything(now=current_time())
+    credit_rounds.use_all(now=current_time())
+
+
+@app.task(name="billing.expire_credit")
+def expire_credit(**_unknown: Any) -> None:
+    """Expire what is unused of credit whose time is over."""
+    credit_rounds.expire_all(now=current_time())
 
 
 @app.task(name="billing.prepare")
