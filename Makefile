@@ -5,10 +5,10 @@ INSTALLED := .venv/.installed
 JOBS := $(shell cores=$$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2); [ $$cores -gt 2 ] && echo $$cores || echo 2)
 
 .DEFAULT_GOAL := help
-.PHONY: help up test lint format bench clean
+.PHONY: help up test lint format bench bench-billing clean
 
 help: ## list the targets
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
 
 $(INSTALLED): pyproject.toml uv.lock .ci/install
 	@.ci/install
@@ -32,6 +32,9 @@ format: $(INSTALLED) ## let ruff put imports and layout right
 
 bench: $(INSTALLED) ## measure the gateway on this machine
 	@exec $(BIN)/python -m bench $(ARGS)
+
+bench-billing: $(INSTALLED) ## measure posting and closing a month of 1, 3 and 10 million calls
+	@exec $(BIN)/python -m bench.closing $(ARGS)
 
 clean: ## remove what was installed and cached; the state in .tollgate stays
 	rm -rf .venv .uv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

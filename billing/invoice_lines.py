@@ -31,12 +31,27 @@ class Used:
 
 def used_on(invoice: Invoice) -> list[Used]:
     """The usage of the transfers on an invoice, summed from its events and adjustments."""
+    found: list[Used] = []
     with connection.cursor() as cursor:
-        cursor.execute(USED, [invoice.timezone, invoice.pk])
-        return [
-            Used(label, model, price_id, int(cost), tuple(map(int, counts)))
-            for label, model, price_id, cost, *counts in cursor.fetchall()
-        ]
+        for label, ids in _transfers(invoice).items():
+            cursor.execute(USED, {"tenant": invoice.tenant_id, "ids": ids})
+            found += [
+                Used(label, model, price_id, int(cost), tuple(map(int, counts)))
+                for model, price_id, cost, *counts in cursor.fetchall()
+            ]
+    return found
+
+
+def _transfers(invoice: Invoice) -> dict[str, list[int]]:
+    """The transfers on an invoice by month. They are passed as they are: a join over them goes by stale statistics."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """SELECT to_char(t.effective_at AT TIME ZONE %s, 'YYYY-MM') AS label, array_agg(t.id)
+            FROM billing_invoicedtransfer i JOIN billing_transfer t ON t.id = i.transfer_id
+            WHERE i.invoice_id = %s GROUP BY label ORDER BY label""",
+            [invoice.timezone, invoice.pk],
+        )
+        return dict(cursor.fetchall())
 
 
 def lines_of(invoice: Invoice) -> list[InvoiceLine]:
@@ -91,8 +106,9 @@ def variants_of(price_ids: Iterable[int]) -> dict[int, str]:
 
 def annex_of(invoice: Invoice) -> list[dict[str, object]]:
     """Requests, tokens and exact cost per project, key and model, with the names people gave them."""
+    ids = [transfer for month in _transfers(invoice).values() for transfer in month]
     with connection.cursor() as cursor:
-        cursor.execute(ANNEX, [invoice.pk])
+        cursor.execute(ANNEX, {"tenant": invoice.tenant_id, "ids": ids})
         rows = cursor.fetchall()
     projects = parties.project_names(row[0] for row in rows)
     keys = parties.key_names(row[1] for row in rows)
@@ -126,31 +142,23 @@ def prices_of(price_ids: set[int]) -> dict[str, dict[str, object]]:
 
 
 USED = f"""
-WITH mine AS MATERIALIZED (
-    SELECT t.id, to_char(t.effective_at AT TIME ZONE %s, 'YYYY-MM') AS label
-    FROM billing_invoicedtransfer i JOIN billing_transfer t ON t.id = i.transfer_id WHERE i.invoice_id = %s
-), used AS (
-    SELECT label, e.model, e.price_id, e.cost, {", ".join(f"e.{name}" for name in COUNTERS)}
-    FROM mine JOIN billing_usageevent e ON e.transfer_id = mine.id
+SELECT model, price_id, sum(cost), {", ".join(f"sum({name})" for name in COUNTERS)} FROM (
+    SELECT model, price_id, cost, {", ".join(COUNTERS)}
+    FROM billing_usageevent WHERE tenant_id = %(tenant)s AND transfer_id = ANY (%(ids)s)
     UNION ALL
-    SELECT label, a.model, a.price_id, a.cost, {", ".join(f"a.counts[{n}]" for n in range(1, len(COUNTERS) + 1))}
-    FROM mine JOIN billing_usageadjustment a ON a.transfer_id = mine.id
-)
-SELECT label, model, price_id, sum(cost), {", ".join(f"sum({name})" for name in COUNTERS)}
-FROM used GROUP BY label, model, price_id ORDER BY label, model, price_id
+    SELECT model, price_id, cost, {", ".join(f"counts[{n}]" for n in range(1, len(COUNTERS) + 1))}
+    FROM billing_usageadjustment WHERE tenant_id = %(tenant)s AND transfer_id = ANY (%(ids)s)
+) used GROUP BY model, price_id ORDER BY model, price_id
 """
 
 ANNEX = """
-WITH mine AS MATERIALIZED (SELECT transfer_id AS id FROM billing_invoicedtransfer WHERE invoice_id = %s),
-used AS (
-    SELECT e.project_id, e.api_key_id, e.model, 1 AS requests, e.prompt_tokens, e.completion_tokens, e.cost
-    FROM mine JOIN billing_usageevent e ON e.transfer_id = mine.id
+SELECT project_id, api_key_id, model, sum(requests), sum(prompt_tokens), sum(completion_tokens), sum(cost) FROM (
+    SELECT project_id, api_key_id, model, 1 AS requests, prompt_tokens, completion_tokens, cost
+    FROM billing_usageevent WHERE tenant_id = %(tenant)s AND transfer_id = ANY (%(ids)s)
     UNION ALL
-    SELECT a.project_id, a.api_key_id, a.model, 0,
-        a.counts[1] + a.counts[2] + a.counts[3] + a.counts[4] + a.counts[5] + a.counts[6],
-        a.counts[7] + a.counts[8] + a.counts[9] + a.counts[10], a.cost
-    FROM mine JOIN billing_usageadjustment a ON a.transfer_id = mine.id
-)
-SELECT project_id, api_key_id, model, sum(requests), sum(prompt_tokens), sum(completion_tokens), sum(cost)
-FROM used GROUP BY 1, 2, 3 ORDER BY 1, 2, 3
+    SELECT project_id, api_key_id, model, 0,
+        counts[1] + counts[2] + counts[3] + counts[4] + counts[5] + counts[6],
+        counts[7] + counts[8] + counts[9] + counts[10], cost
+    FROM billing_usageadjustment WHERE tenant_id = %(tenant)s AND transfer_id = ANY (%(ids)s)
+) used GROUP BY 1, 2, 3 ORDER BY 1, 2, 3
 """
