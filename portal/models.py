@@ -10,7 +10,7 @@ from django.contrib.auth.models import (
     PermissionsMixin,
 )
 from django.contrib.postgres.fields import ArrayField
-from django.core.validators import MinValueValidator, RegexValidator
+from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
 from django.db import models
 from django.db.models import F, Q
 from django.db.models.functions import Lower
@@ -19,6 +19,8 @@ from django.utils.timezone import now
 from portal.zones import valid_zone
 
 SLUG = RegexValidator(r"^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$", "Use a–z, 0–9 and hyphens, at most 63 characters.")
+
+COUNTRY = RegexValidator(r"^[A-Z]{2}\Z", "Two capital letters of ISO 3166, such as DE.")
 
 
 class Role(models.TextChoices):
@@ -73,14 +75,43 @@ class Tenant(models.Model):
         DRAIN = "drain"
         CANCEL = "cancel"
 
+    class Language(models.TextChoices):
+        ENGLISH = "en", "English"
+        GERMAN = "de", "Deutsch"
+        FRENCH = "fr", "Français"
+        TURKISH = "tr", "Türkçe"
+
+    class TaxCategory(models.TextChoices):
+        """Where the law treats a tenant otherwise than the rule of billing/taxes.py; empty is by the rule."""
+
+        ZERO = "Z", "Z: zero-rated"
+        EXEMPT = "E", "E: exempt"
+        OUTSIDE = "O", "O: outside the scope of VAT"
+
     slug = models.CharField(max_length=63, unique=True, validators=[SLUG])
     name = models.CharField(max_length=200)
     timezone = models.CharField(max_length=64, default="UTC", validators=[valid_zone])
     currency = models.CharField(max_length=3, default="USD")
     address = models.TextField(blank=True)
+    country = models.CharField(max_length=2, blank=True, validators=[COUNTRY])
+    vat_id = models.CharField(max_length=20, blank=True)
+    tax_category = models.CharField(max_length=2, blank=True, choices=TaxCategory)
+    language = models.CharField(max_length=2, choices=Language, default=Language.ENGLISH)
+    billing_email = models.EmailField(blank=True)
+    billing_anchor_day = models.PositiveSmallIntegerField(
+        default=1, validators=[MinValueValidator(1), MaxValueValidator(31)]
+    )
+    payment_days = models.PositiveSmallIntegerField(null=True, blank=True, validators=[MaxValueValidator(365)])
     disconnect_policy = models.CharField(max_length=6, choices=DisconnectPolicy, default=DisconnectPolicy.DRAIN)
     is_active = models.BooleanField(default=True)
     created_at = models.DateTimeField(default=now)
+
+    class Meta:
+        constraints = (
+            models.CheckConstraint(
+                condition=Q(billing_anchor_day__gte=1, billing_anchor_day__lte=31), name="tenant_anchor_day"
+            ),
+        )
 
     if TYPE_CHECKING:
         id: int

@@ -19,6 +19,7 @@ from billing.models.credits import (
 )
 from billing.models.evidence import Evidence
 from billing.models.invoices import Invoice, InvoicedTransfer, InvoiceLine, InvoiceSeries
+from billing.models.invoicing import ExchangeRate, InvoiceEvent, InvoiceTax, TaxRate, VatCheck
 from billing.models.ledger import LedgerAccount, LedgerEntry, Transfer
 from billing.models.limits import Allowance, Budget, Run, Wallet
 from billing.models.prices import Price, PriceBook
@@ -33,9 +34,12 @@ __all__ = [
     "CreditGrant",
     "CreditUse",
     "Evidence",
+    "ExchangeRate",
     "Invoice",
+    "InvoiceEvent",
     "InvoiceLine",
     "InvoiceSeries",
+    "InvoiceTax",
     "InvoicedTransfer",
     "JournalOwner",
     "LedgerAccount",
@@ -44,12 +48,14 @@ __all__ = [
     "PriceBook",
     "Run",
     "StoredAnswer",
+    "TaxRate",
     "TopUpAttempt",
     "TopUpRule",
     "Transfer",
     "UsageAdjustment",
     "UsageEvent",
     "UsageRollup",
+    "VatCheck",
     "Voucher",
     "VoucherGuesses",
     "VoucherRedemption",

@@ -26,7 +26,16 @@ class InvoiceSeries(models.Model):
 
 
 class Invoice(models.Model):
-    """What a tenant owes for a period; immutable once finalised. Totals are minor units (cents) of ``currency``."""
+    """What a tenant owes for a period; immutable once finalised. Totals are minor units (cents) of ``currency``.
+
+    A credit note is one, too, of kind ``credit_note``: it ``corrects`` an invoice, and its amounts are positive, as
+    printed. ``exact`` is in picodollars; ``rate_numerator / rate_denominator`` units of the currency are one USD, and
+    ``usd_total`` is ``total`` in picodollars by that rate, rounded half up.
+    """
+
+    class Kind(models.TextChoices):
+        INVOICE = "invoice"
+        CREDIT_NOTE = "credit_note"
 
     class Status(models.TextChoices):
         DRAFT = "draft"
@@ -37,16 +46,27 @@ class Invoice(models.Model):
 
     tenant = models.ForeignKey("portal.Tenant", on_delete=models.PROTECT, related_name="invoices")
     status = models.CharField(max_length=13, choices=Status, default=Status.DRAFT)
+    kind = models.CharField(max_length=11, choices=Kind, default=Kind.INVOICE)
+    corrects = models.ForeignKey("self", on_delete=models.PROTECT, null=True, blank=True, related_name="credit_notes")
+    reason = models.CharField(max_length=200, blank=True)  # of a credit note
     number = models.CharField(max_length=40, null=True, blank=True, unique=True)
     period_label = models.CharField(max_length=7)
     period_start_at = models.DateTimeField()
     period_end_at = models.DateTimeField()
     timezone = models.CharField(max_length=64)
+    anchor_day = models.PositiveSmallIntegerField(default=1)
     currency = models.CharField(max_length=3)
+    rate_numerator = models.BigIntegerField(default=1)
+    rate_denominator = models.BigIntegerField(default=1)
+    rate_on = models.DateField(null=True, blank=True)
+    rate_source = models.CharField(max_length=60, blank=True)
+    language = models.CharField(max_length=2, default="en")
     subtotal = models.BigIntegerField(default=0)
     tax = models.BigIntegerField(default=0)
     total = models.BigIntegerField(default=0)
     exact = picodollars(default=0)
+    usd_total = picodollars(default=0)
+    due_on = models.DateField(null=True, blank=True)  # the last day to pay, in the tenant's zone
     snapshot = models.JSONField(default=dict)
     created_at = models.DateTimeField(default=now)
     finalised_at = models.DateTimeField(null=True, blank=True)
@@ -54,7 +74,16 @@ class Invoice(models.Model):
 
     class Meta:
         constraints = (
-            models.UniqueConstraint("tenant", "period_start_at", condition=Q(status="draft"), name="invoice_one_draft"),
+            models.UniqueConstraint(
+                "tenant", "period_start_at", condition=Q(status="draft", kind="invoice"), name="invoice_one_draft"
+            ),
+            models.CheckConstraint(
+                condition=Q(kind="invoice", corrects__isnull=True) | Q(kind="credit_note", corrects__isnull=False),
+                name="invoice_corrects",
+            ),
+            models.CheckConstraint(
+                condition=Q(rate_numerator__gt=0, rate_denominator__gt=0), name="invoice_rate_positive"
+            ),
             models.CheckConstraint(condition=Q(total=F("subtotal") + F("tax")), name="invoice_total_sums"),
             models.CheckConstraint(
                 condition=Q(status="draft", number__isnull=True) | (~Q(status="draft") & Q(number__isnull=False)),
@@ -86,6 +115,9 @@ class InvoiceLine(models.Model):
     unit_price = models.BigIntegerField()
     exact = picodollars()
     amount = models.BigIntegerField()
+    tax_category = models.CharField(max_length=2, default="O")
+    tax_rate = models.PositiveIntegerField(default=0)  # basis points
+    corrects = models.ForeignKey("self", on_delete=models.PROTECT, null=True, blank=True, related_name="credited")
 
     class Meta:
         constraints = (models.UniqueConstraint("invoice", "position", name="invoice_line_position"),)

@@ -21,6 +21,8 @@ class LedgerAccount(models.Model):
         BREAKAGE = "breakage"
         GOODWILL = "goodwill"
         PAYMENTS = "payments"
+        TAX = "tax"
+        EXCHANGE = "exchange"
 
     tenant = models.ForeignKey("portal.Tenant", on_delete=models.PROTECT, null=True, blank=True, related_name="+")
     kind = models.CharField(max_length=10, choices=Kind)
@@ -45,13 +47,14 @@ class Transfer(models.Model):
         TOP_UP = "top_up"
         PAYMENT = "payment"
         INVOICE = "invoice"
+        CREDIT_NOTE = "credit_note"
         REVERSAL = "reversal"
         GRANT = "grant"
         EXPIRY = "expiry"
         REFUND = "refund"
 
     tenant = models.ForeignKey("portal.Tenant", on_delete=models.PROTECT, related_name="+")
-    kind = models.CharField(max_length=10, choices=Kind)
+    kind = models.CharField(max_length=11, choices=Kind)
     key = models.CharField(max_length=200)
     effective_at = models.DateTimeField()
     posted_at = models.DateTimeField(default=now)
