@@ -29,9 +29,15 @@ SHOW_COST = environment.flag("TOLLGATE_SHOW_COST", default=True)
 SELLER = {
     "name": environment.variable("TOLLGATE_SELLER_NAME", "Tollgate"),
     "address": environment.variable("TOLLGATE_SELLER_ADDRESS").replace("\\n", "\n"),
+    "country": environment.variable("TOLLGATE_SELLER_COUNTRY"),
+    "vat_id": environment.variable("TOLLGATE_SELLER_VAT_ID"),
     "tax_id": environment.variable("TOLLGATE_SELLER_TAX_ID"),
+    "register_id": environment.variable("TOLLGATE_SELLER_REGISTER_ID"),
     "email": environment.variable("TOLLGATE_SELLER_EMAIL"),
+    "iban": environment.variable("TOLLGATE_SELLER_IBAN").replace(" ", ""),
+    "bic": environment.variable("TOLLGATE_SELLER_BIC"),
 }
+FONTS = environment.variable("TOLLGATE_FONTS")  # a directory of fonts for invoices, beside those that come with typst
 SANDBOX_URL = environment.variable("TOLLGATE_SANDBOX_URL") or environment.runtime().get("sandbox_url", "")
 REDIS_URL = environment.redis_url()
 
