@@ -34,6 +34,9 @@ from proxy.request_id import as_uuid
 SETTLE_GRACE_S = 60
 MOST_RATED_OUTPUT = 1024
 
+Claim = Callable[[], Awaitable[None]] | None
+"""Takes the idempotency key of a call that has one."""
+
 
 class Candidate(NamedTuple):
     """A model that may answer: its frozen price, the output limit sent upstream, and what that can cost at most.
@@ -174,17 +177,11 @@ class Admission:
         self._journal = journal
 
     async def admit(
-        self,
-        chat: ChatRequest,
-        grant: KeyGrant,
-        wanted: Quote,
-        meter: UsageMeter,
-        seconds: int,
-        claim: Callable[[], Awaitable[None]] | None = None,
+        self, chat: ChatRequest, grant: KeyGrant, wanted: Quote, meter: UsageMeter, seconds: int, claim: Claim = None
     ) -> Taken:
-        """Admit or raise RateLimited, QuotaExhausted or Unavailable. On return the meter must end in a settlement.
+        """Admit or raise RateLimited, QuotaExhausted, Unavailable or what ``claim`` raises, awaited after the rates.
 
-        ``claim`` is awaited once the rates let the call pass; what it raises ends the admission.
+        On return the meter must end in a settlement.
         """
         first = wanted.candidates[0]
         estimate = chat.input_estimate(first.entry.factors.input)
@@ -227,9 +224,7 @@ class Admission:
         meter.opened(opening)
         return taken
 
-    async def _prepared(
-        self, grant: KeyGrant, wanted: Quote, meter: UsageMeter, claim: Callable[[], Awaitable[None]] | None
-    ) -> Quote:
+    async def _prepared(self, grant: KeyGrant, wanted: Quote, meter: UsageMeter, claim: Claim) -> Quote:
         """Claim the call's idempotency key, and put its run's own allowance among those it is held against."""
         try:
             if claim is not None:

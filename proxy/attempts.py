@@ -6,7 +6,7 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import NamedTuple, TypeVar
 
-from proxy import crash, dialects, relay
+from proxy import capabilities, crash, dialects, relay
 from proxy.admission import Candidate, Quote
 from proxy.breakers import RetryBudget
 from proxy.chat import ChatRequest
@@ -23,6 +23,8 @@ from proxy.surfaces.rewritten import Rewritten
 from proxy.upstream import TROUBLE, Clients, Failure, NotSpoken, failure_of, judge
 
 MOST_ATTEMPTS = 4
+BYTES_PER_TOKEN, MORE_BYTES = 8, 1024
+"""A stream is cut whose text is longer than its output limit at so many bytes a token, and some: no text needs it."""
 MOST_ERROR_BODY = 256 * 1024
 BROKEN_CODES = frozenset({"bad_gateway", "timeout", "upstream_overloaded"})
 
@@ -208,6 +210,10 @@ class Attempts:
                 dialect.answer(await error_body(response), asked)
                 raise MalformedAnswer("not a stream")
             translator = dialect.stream(asked)
+            if not capabilities.images_of(work.chat, attempt.candidate.entry):
+                translator.most_bytes = (
+                    attempt.candidate.output_limit * work.chat.choices * BYTES_PER_TOKEN + MORE_BYTES
+                )
             if asked.writer is not None and dialect.speaks == OPENAI:
                 translator = Rewritten(translator, asked.writer())
             first = await relay.first_bytes(response, translator)

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from proxy import estimator
-from proxy.dialects.shape import AnswerStream
+from proxy.dialects.shape import UNBOUNDED, AnswerStream
 from proxy.errors import GatewayError, Unauthorized, Unavailable
 from proxy.factors import USUAL
 from proxy.sse import KEEPALIVE
@@ -17,7 +17,6 @@ TICK_S = 0.5
 MOST_DRAINING = 200
 DRAIN_S = 120.0
 SEND_S = 60.0
-UNBOUNDED = 2**31 - 1
 
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 
@@ -25,7 +24,7 @@ Send = Callable[[dict[str, Any]], Awaitable[None]]
 class LiveStream:
     """One stream under way. ``reason`` is why it is being cut; with ``tell_on`` it is sent to nobody, too.
 
-    ``most_output`` are the tokens it may bring, which no estimate exceeds; past ``most_bytes`` of text it is cut.
+    ``most_output`` are the tokens it may bring, which no estimate exceeds.
     """
 
     __slots__ = (
@@ -35,7 +34,6 @@ class LiveStream:
         "id",
         "idle_timeout_s",
         "keepalive",
-        "most_bytes",
         "most_output",
         "output_factor",
         "reason",
@@ -70,7 +68,7 @@ class LiveStream:
         self.translator = translator
         self.keepalive = KEEPALIVE
         self.output_factor = USUAL
-        self.most_output = self.most_bytes = UNBOUNDED
+        self.most_output = UNBOUNDED
         self.task: asyncio.Task[Any] | None = asyncio.current_task()
         self.started = False
         self.tell_on = False

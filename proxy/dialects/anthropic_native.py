@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -16,9 +17,11 @@ from proxy.dialects.anthropic import PATH, VERSION
 from proxy.dialects.anthropic_thinking import LEAST_BUDGET
 from proxy.dialects.chunks import MOST_GARBAGE
 from proxy.dialects.openai import bend, path_of
-from proxy.dialects.shape import ANTHROPIC, Answer, Asked, FailureMessage, UpstreamCall
+from proxy.dialects.shape import ANTHROPIC, UNBOUNDED, Answer, Asked, FailureMessage, UpstreamCall
 from proxy.errors import GatewayError, Unavailable
 from proxy.sse import EventDecoder, TooLong
+
+logger = logging.getLogger(__name__)
 
 BY_RULES = ("refuse", "most", "drop", "sampling", "rename", "set")
 STOP = b'event: message_stop\ndata: {"type":"message_stop"}\n\n'
@@ -95,6 +98,7 @@ class NativeStream:
 
     __slots__ = (
         "_asked",
+        "_block",
         "_buffer",
         "_bytes",
         "_decoder",
@@ -106,6 +110,7 @@ class NativeStream:
         "done",
         "failure",
         "finish_reason",
+        "most_bytes",
         "reported_model",
         "service_tier",
         "thoughts",
@@ -127,6 +132,8 @@ class NativeStream:
         self._buffer = b""
         self._usage: dict[str, Any] = {}
         self._ending: dict[str, Any] = {"type": "message_delta", "delta": {"stop_reason": None, "stop_sequence": None}}
+        self.most_bytes = UNBOUNDED
+        self._block = 0
         self._garbage = 0
         self._events = 0
         self._bytes = 0
@@ -148,7 +155,7 @@ class NativeStream:
                 self._buffer = chunk[end:]
                 self._events += block.count(_DELTA)  # a line of its own, which no JSON text can hold
                 self._bytes += len(block)
-                return block
+                return block if self._bytes < self.most_bytes or self._in_bounds() else block + self._cut_short()
         return self._translate(chunk)
 
     def close(self) -> bytes:
@@ -197,7 +204,21 @@ class NativeStream:
             if self.done or self.failure is not None:
                 break
             out.append(self._event(data))
+            if self._bytes > self.most_bytes and not self.done and not self._in_bounds():
+                out.append(self._cut_short())
         return b"".join(out)
+
+    def _in_bounds(self) -> bool:
+        """Whether the model may go on: half of what was counted, since some deltas repeat more, and escape much."""
+        return self.said() // 2 <= self.most_bytes or self.failure is not None
+
+    def _cut_short(self) -> bytes:
+        """End as if the output limit was reached: it was, and the upstream goes on. The block being written ends."""
+        logger.warning("a stream was cut: the upstream says more than its output limit allows")
+        self.finish_reason, self.done = "length", True
+        self._ending = {"type": "message_delta", "delta": {"stop_reason": "max_tokens", "stop_sequence": None}}
+        stop = {"type": "content_block_stop", "index": self._block}
+        return b"event: content_block_stop\ndata: " + orjson.dumps(stop) + b"\n\n"
 
     def _event(self, data: bytes) -> bytes:
         """One event, parsed and taken note of; its data stays as it came, but for our id and model."""
@@ -228,7 +249,9 @@ class NativeStream:
                 self._ending = event
                 return b""
         written = b"event: %s\ndata: %s\n\n" % (kind.encode(), data.replace(b"\n", b" "))
-        if kind == "content_block_delta":
+        if kind == "content_block_start":
+            self._block = event.get("index", 0)
+        elif kind == "content_block_delta":
             self._learn(event, written)
         return written
 

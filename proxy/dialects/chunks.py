@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,9 +10,11 @@ import orjson
 
 from billing import meters
 from billing.meters import Usage
-from proxy.dialects.shape import Asked
+from proxy.dialects.shape import UNBOUNDED, Asked
 from proxy.errors import GatewayError, Unavailable
 from proxy.sse import EventDecoder, TooLong
+
+logger = logging.getLogger(__name__)
 
 MOST_GARBAGE = 16
 DONE = b"data: [DONE]\n\n"
@@ -26,6 +29,7 @@ class TranslatedStream:
 
     def __init__(self, asked: Asked) -> None:
         self.counted: Usage | None = None
+        self.most_bytes = UNBOUNDED
         self.usage_ignored = False
         self.finish_reason = ""
         self.failure: GatewayError | None = None
@@ -133,6 +137,8 @@ class TranslatedStream:
                 event = None
             if type(event) is dict:
                 self.event(event)
+                if self._bytes > self.most_bytes and not self.done and self.failure is None:
+                    self._cut_short()
             elif not self.complete():
                 self._garbage += 1
                 if self._garbage > MOST_GARBAGE or data.lstrip().startswith(b"{"):  # a part of the answer is lost
@@ -140,6 +146,13 @@ class TranslatedStream:
         out = b"".join(self._out)
         self._out.clear()
         return out
+
+    def _cut_short(self) -> None:
+        """End as if the output limit was reached: it was, and the upstream goes on."""
+        logger.warning("a stream was cut: the upstream says more than its output limit allows")
+        for index in range(self.asked.choices):
+            self.finish("length", index=index)
+        self.done = True
 
     def _written(self, rest: dict[str, Any]) -> bytes:
         return b"data: %s,%s\n\n" % (self._head, orjson.dumps(rest)[1:])

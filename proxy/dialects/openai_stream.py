@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -13,11 +14,16 @@ from billing.meters import Usage
 from proxy.dialects import failures
 from proxy.dialects.chunks import DONE, MOST_GARBAGE
 from proxy.dialects.openai_answer import counted, finish_reason, message_size, repaired_message
-from proxy.dialects.shape import Asked
+from proxy.dialects.shape import UNBOUNDED, Asked
 from proxy.errors import GatewayError, Unavailable
 from proxy.sse import EventDecoder, TooLong
 
+logger = logging.getLogger(__name__)
+
 MOST_BUFFERED = 64 * 1024
+MOST_SAMPLED = 64
+LOOK_EVERY = 8192
+"""Bytes of a stream between two looks at whether the model said too much."""
 
 _DELTA = b'"delta":{'
 _PLAIN_DELTA = b'{"content":""}'
@@ -36,8 +42,11 @@ class OpenAIStream:
         "_decoder",
         "_events",
         "_finished",
+        "_framed",
         "_garbage",
         "_head",
+        "_look_at",
+        "_most_bytes",
         "_ours",
         "_overhead",
         "_raw_usage",
@@ -77,6 +86,8 @@ class OpenAIStream:
         self._events = 0
         self._bytes = 0
         self._overhead = 0
+        self._framed = 0
+        self._look_at = self._most_bytes = UNBOUNDED
 
     def feed(self, chunk: bytes) -> bytes:
         """See AnswerStream."""
@@ -118,6 +129,15 @@ class OpenAIStream:
         """See AnswerStream."""
         return max(0, self._bytes - self._events * self._overhead)
 
+    @property
+    def most_bytes(self) -> int:
+        """See AnswerStream."""
+        return self._most_bytes
+
+    @most_bytes.setter
+    def most_bytes(self, most: int) -> None:
+        self._most_bytes, self._look_at = most, max(most, LOOK_EVERY)
+
     def complete(self) -> bool:
         """See AnswerStream."""
         return len(self._finished) >= self._asked.choices
@@ -156,7 +176,9 @@ class OpenAIStream:
         if b"\n" in said or b"\r" in said or _SPECIAL.search(said) is not None:
             return self._pass_by_counts(block)
         self._events += len(rests)
-        self._bytes += len(block)
+        self._bytes = size = self._bytes + len(block)
+        if size > self._look_at:
+            return ours + (b"}\n\n" + ours).join(rests) + b"}\n\n" + self._bounded(block)
         return ours + (b"}\n\n" + ours).join(rests) + b"}\n\n"
 
     def _pass_by_counts(self, block: bytes) -> bytes | None:
@@ -177,7 +199,8 @@ class OpenAIStream:
         self._events += events
         self._bytes += len(block)
         # A quote inside a JSON text is always escaped, so these members can only be the chunk's own.
-        return block.replace(theirs[0], ours[0]).replace(theirs[1], ours[1])
+        out = block.replace(theirs[0], ours[0]).replace(theirs[1], ours[1])
+        return out if self._bytes < self._look_at else out + self._bounded(block)
 
     def _translate(self, chunk: bytes) -> bytes:
         try:
@@ -243,7 +266,31 @@ class OpenAIStream:
         if size:
             self._events += 1
             self._bytes += self._overhead + size
-        return b"data: " + orjson.dumps(chunk) + b"\n\n"
+        out = b"data: " + orjson.dumps(chunk) + b"\n\n"
+        return out if self._bytes < self._look_at else out + self._bounded(b"")
+
+    def _bounded(self, block: bytes) -> bytes:
+        """End as if the output limit was reached, once the model has clearly said more than it may: the chunk for that.
+
+        What chunks repeat, escape and tell besides is learned from the last plain ones before they count against it.
+        """
+        left = self.most_bytes - self.said() + self._framed
+        if left < 0 and (sizes := _overheads(block)):
+            self._overhead = max(self._overhead, sum(sizes) // len(sizes))
+            left = self.most_bytes - self.said() + self._framed
+        if left >= 0:
+            self._look_at = self._bytes + max(left, LOOK_EVERY)  # no earlier can it have said so much, or much more
+            return b""
+        logger.warning("a stream was cut: the upstream says more than its output limit allows")
+        self.done = True
+        open_ones = [index for index in range(self._asked.choices) if index not in self._finished]
+        if not open_ones:
+            return b""
+        self.finish_reason = "length"
+        ends: list[dict[str, Any]] = [
+            {"index": index, "delta": {}, "logprobs": None, "finish_reason": "length"} for index in open_ones
+        ]
+        return b"data: " + orjson.dumps({**self._told, "choices": ends}) + b"\n\n"
 
     def _choice(self, choice: dict[str, Any], place: int) -> int:
         """One choice made whole; returns how many bytes the model said in it."""
@@ -254,6 +301,7 @@ class OpenAIStream:
             choice["index"] = index = place
         if delta.get("tool_calls"):
             self._tools.setdefault(index, ToolIndexes()).repair(delta)
+            self._framed += len(orjson.dumps(delta["tool_calls"])) - _arguments(delta["tool_calls"])
         if reason:
             choice["finish_reason"] = self.finish_reason = finish_reason(reason)
             self._finished.add(index)
@@ -289,6 +337,23 @@ class OpenAIStream:
             self.usage_ignored = False
         elif self.usage is None:
             self.usage_ignored = self.usage_ignored or ignored
+
+
+def _overheads(block: bytes) -> list[int]:
+    """Of some events, how many bytes each has beside the model's words."""
+    sizes = []
+    for event in block.split(b"\n\n")[:MOST_SAMPLED]:
+        if event:
+            choices = orjson.loads(event[6:])["choices"]
+            sizes.append(len(event) + 2 - sum(message_size(choice["delta"]) for choice in choices))
+    return sizes
+
+
+def _arguments(calls: list[dict[str, Any]]) -> int:
+    """How many bytes of tool calls are arguments."""
+    functions = [call.get("function") for call in calls]
+    given = [function.get("arguments") for function in functions if type(function) is dict]
+    return sum(len(arguments.encode()) for arguments in given if type(arguments) is str)
 
 
 class ToolIndexes:

@@ -12,6 +12,7 @@ from proxy.errors import GatewayError
 
 OPENAI = "openai"
 ANTHROPIC = "anthropic"
+UNBOUNDED = 2**31 - 1
 
 
 class MalformedAnswer(Exception):
@@ -76,8 +77,12 @@ class Answer:
 
 
 class AnswerStream(Protocol):
-    """A stream being translated: bytes of the upstream in, bytes for the client out, whole events only."""
+    """A stream being translated: bytes of the upstream in, bytes for the client out, whole events only.
 
+    Once the model has clearly said more than ``most_bytes``, the stream ends as if it had reached its output limit.
+    """
+
+    most_bytes: int
     failure: GatewayError | None
 
     @property

@@ -63,6 +63,15 @@ class Rewritten:
         """See AnswerStream."""
         return self._inner.thoughts
 
+    @property
+    def most_bytes(self) -> int:
+        """See AnswerStream."""
+        return self._inner.most_bytes
+
+    @most_bytes.setter
+    def most_bytes(self, most: int) -> None:
+        self._inner.most_bytes = most
+
     def feed(self, chunk: bytes) -> bytes:
         """See AnswerStream."""
         return self._rewritten(self._inner.feed(chunk))

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
+from billing.meters import Usage
+from proxy.dialects import DIALECTS
+from proxy.dialects.shape import Asked
 from tests.deadline import until
-from tests.proxy.stubborn import DONE, Stubborn, chunk, whole
-from tests.proxy.town import Town
+from tests.proxy.stubborn import DONE, Stubborn, chunk, counted, whole
+from tests.proxy.town import Town, bearer
 
+TEXTS = {
+    "anthropic": b"event: content_block_delta\n"
+    b'data: {"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"word "}}\n\n',
+    "gemini": b'data: {"candidates": [{"content": {"parts": [{"text": "word "}], "role": "model"}}]}\n\n',
+}
 pytestmark = pytest.mark.timeout(180)
 
 
@@ -36,3 +46,70 @@ def test_an_estimate_is_never_more_than_the_output_limit(
     event = town.event(answer.headers["x-request-id"])
     assert (event["basis"], event["output"]) == ("estimated", 40)
     assert event["cost"] <= event["hold"]
+
+
+def endless(text: str, usage: bool = False) -> Iterator[bytes]:
+    yield chunk("")
+    for _ in range(3000):
+        yield chunk(text) * 100
+    yield chunk(None, "stop")
+    yield from [counted({"prompt_tokens": 10, "completion_tokens": 300_000, "total_tokens": 300_010})] if usage else []
+    yield DONE
+
+
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/messages", "/v1/responses"])
+def test_a_stream_that_says_more_than_it_may_is_cut(town: Town, key: str, stubborn: Stubborn, path: str) -> None:
+    name = path.replace("/", "-")
+    model = stubborn.offer(town, name, lambda _: endless("word ", usage=True), limit=4096)
+    asked = {"model": ready(town, key, model), "stream": True, "max_tokens": 1000}
+    said = {"input": "Hello"} if "responses" in path else {"messages": [{"role": "user", "content": "Hello"}]}
+    answer = town.http.post(path, json={**asked, **said}, headers={**bearer(key), "x-max-cost": "0.0005"})
+    event = town.event(answer.headers["x-request-id"])
+    assert (event["finish_reason"], event["basis"]) == ("length", "estimated")
+    assert event["cost"] <= event["hold"] <= 500_000_000
+    assert len(answer.content) < 1_000_000
+    assert any(end in answer.content for end in (b'"length"', b'"max_tokens"', b"response.incomplete"))
+    until(lambda: name in stubborn.broken_off)
+
+
+@pytest.mark.parametrize(
+    ("delta", "members"),
+    [
+        ({"content": "abc "}, {"logprobs": {"content": [{"token": "abc ", "logprob": -1.5, "bytes": [97, 98] * 40}]}}),
+        ({"content": "你\n"}, {}),
+        ({"tool_calls": [{"index": 0, "type": "function", "function": {"arguments": '{"'}}]}, {}),
+    ],
+)
+def test_a_stream_within_its_limit_is_not_cut_whatever_is_around_its_words(
+    delta: dict[str, Any], members: dict[str, Any]
+) -> None:
+    stream = DIALECTS["chat", "openai"].stream(Asked("chatcmpl-1", "m", False, 128_000))
+    stream.most_bytes = 4000 * 8
+    stream.feed(chunk(""))
+    choice = {"index": 0, "delta": delta, "finish_reason": None, **members}
+    said = {"id": "x", "object": "chat.completion.chunk", "created": 1, "model": "m", "choices": [choice]}
+    event = b"data: " + json.dumps(said, separators=(",", ":")).encode() + b"\n\n"
+    for _ in range(40):
+        stream.feed(event * 100)
+    assert stream.feed(event)
+    out = b"".join(stream.feed(event * 100) for _ in range(400))
+    assert out.count(b'"finish_reason":"length"') == 1
+
+
+@pytest.mark.parametrize("dialect", ["anthropic", "gemini"])
+def test_a_stream_of_every_dialect_is_cut(dialect: str) -> None:
+    stream = DIALECTS["chat", dialect].stream(Asked("chatcmpl-1", "m", False, 128_000))
+    stream.most_bytes = 1000
+    out = b"".join(stream.feed(TEXTS[dialect]) for _ in range(300))
+    assert out.count(b'"content":"word "') == 201
+    assert out.count(b'"finish_reason":"length"') == 1
+    assert stream.done
+
+
+def test_a_native_stream_is_cut_within_its_block() -> None:
+    stream = DIALECTS["messages", "anthropic"].stream(Asked("msg_1", "m", False, 128_000))
+    stream.most_bytes = 1000
+    out = b"".join(stream.feed(TEXTS["anthropic"]) for _ in range(1000))
+    assert 200 < out.count(b"word ") < 450
+    assert out.count(b'{"type":"content_block_stop","index":0}') == 1
+    assert b'"stop_reason":"max_tokens"' in stream.tail(Usage(output=1), {})
