@@ -16,7 +16,7 @@ from billing.meters import COMPLETION_CLASSES, PARENT_CLASS, PROMPT_CLASSES
 from proxy.dialects import DIALECTS
 from tests.deadline import until
 from tests.product import PRICES, Product
-from tests.proxy.town import Town, bearer, tenant_toml
+from tests.proxy.town import Town, bearer, by_class, tenant_toml
 
 #: dialect → the base path of the sandbox's face that speaks it
 FACES = {"openai": "/v1", "anthropic": "/anthropic", "gemini": "/gemini"}
@@ -25,17 +25,6 @@ KINDS = ("echo", "fixed", "tools", "reasoning", "cached", "json", "paced-100x10"
 ONE_ANSWER = {"anthropic"}
 #: A context window that 5 MB of text fit into.
 CONTEXT_WINDOW = 8_000_000
-#: token class → the sandbox's counter of it; input and output are what is left of the totals
-PARTS = {
-    "cache_read": "cached_tokens",
-    "cache_write_5m": "cache_write_5m_tokens",
-    "cache_write_1h": "cache_write_1h_tokens",
-    "input_audio": "input_audio_tokens",
-    "input_image": "input_image_tokens",
-    "reasoning": "reasoning_tokens",
-    "output_audio": "output_audio_tokens",
-    "output_image": "output_image_tokens",
-}
 PICO_PER_TOKEN = {name: int(Decimal(price) * 10**6) for name, price in PRICES.items()}
 
 
@@ -151,11 +140,9 @@ def check_event(event: dict[str, Any], charge: dict[str, Any]) -> None:
     """One call's tokens and cost are the sandbox's, to the last unit."""
     assert event["prompt_tokens"] == charge["prompt_tokens"], (event, charge)
     assert event["completion_tokens"] == charge["completion_tokens"], (event, charge)
-    counted = {name: charge[counter] for name, counter in PARTS.items()}
-    counted["input"] = charge["prompt_tokens"] - sum(counted[name] for name in PROMPT_CLASSES[1:])
-    counted["output"] = charge["completion_tokens"] - sum(counted[name] for name in COMPLETION_CLASSES[1:])
+    counted = by_class(charge)
     assert {name: event[name] for name in counted} == counted, (event, charge)
-    cost = sum(PICO_PER_TOKEN[priced_as(name)] * tokens for name, tokens in counted.items())
+    cost = sum(PICO_PER_TOKEN[priced_as(name)] * counted[name] for name in (*PROMPT_CLASSES, *COMPLETION_CLASSES))
     assert event["cost"] == cost, (event, charge)
 
 

@@ -9,26 +9,13 @@ import httpx
 
 from billing.meters import COMPLETION_CLASSES, COUNTERS, PARENT_CLASS, PROMPT_CLASSES
 from tests.deadline import until
-from tests.proxy.town import Town, bearer
+from tests.proxy.town import Town, bearer, by_class
 
 #: USD per 1M tokens, each another, so that a token in a wrong class shows in the cost
 PRICES = {"input": "1.00", "cache_read": "0.25", "output": "4.00", "reasoning": "6.00", "output_image": "30.00"}
 PER_IMAGE = "0.04"
 PICO = {name: int(Decimal(price) * 10**6) for name, price in PRICES.items()}
 PICO_PER_IMAGE = int(Decimal(PER_IMAGE) * 10**12)
-#: token class → the sandbox's counter of it; input and output are what is left of the totals
-PARTS = {
-    "cache_read": "cached_tokens",
-    "cache_write_5m": "cache_write_5m_tokens",
-    "cache_write_1h": "cache_write_1h_tokens",
-    "input_audio": "input_audio_tokens",
-    "input_image": "input_image_tokens",
-    "reasoning": "reasoning_tokens",
-    "output_audio": "output_audio_tokens",
-    "output_image": "output_image_tokens",
-    "web_searches": "web_searches",
-    "images": "images",
-}
 GEMINI_KINDS = (
     "echo", "tools", "tools-2", "thinking", "thinking-16", "reasoning", "cached", "json", "image-1290x2", "paced-20x20",
     "refusal", "recitation", "image-safety", "blocked", "malformed-call", "400", "401", "429-7", "503", "too-long",
@@ -92,9 +79,7 @@ class Gallery:
         charge = self.town.charge("req_" + event["id"].hex[:24])
         assert charge is not None
         assert (event["state"], event["basis"]) == ("settled", "exact"), event
-        counted = {name: charge[counter] for name, counter in PARTS.items()}
-        counted["input"] = charge["prompt_tokens"] - sum(counted[name] for name in PROMPT_CLASSES[1:])
-        counted["output"] = charge["completion_tokens"] - sum(counted[name] for name in COMPLETION_CLASSES[1:])
+        counted = by_class(charge)
         assert {name: event[name] for name in COUNTERS} == counted, (event, charge)
         tokens = sum(PICO[priced_as(name)] * counted[name] for name in (*PROMPT_CLASSES, *COMPLETION_CLASSES))
         assert event["cost"] == tokens + per_image * counted["images"], (event, charge)

@@ -15,6 +15,8 @@ import openai
 import psycopg
 from psycopg.rows import dict_row
 
+from billing.meters import COMPLETION_CLASSES, PROMPT_CLASSES
+from proxy.sandbox.replay import NAMES
 from tests.control import Control
 from tests.deadline import until
 from tests.product import Product
@@ -191,6 +193,14 @@ class Town:
         until(lambda: not self.events("state = 'open'"), seconds=60)
         checked: dict[str, Any] = json.loads(self.control.manage("check_books", "--json"))
         return checked
+
+
+def by_class(charge: dict[str, Any]) -> dict[str, int]:
+    """What the sandbox counted of a call, by token class and surcharge: input and output are what is left of totals."""
+    counted = {name: charge[counter] for name, counter in NAMES.items()}
+    counted["input"] = charge["prompt_tokens"] - sum(counted[name] for name in PROMPT_CLASSES[1:])
+    counted["output"] = charge["completion_tokens"] - sum(counted[name] for name in COMPLETION_CLASSES[1:])
+    return counted
 
 
 def tenant_toml(slug: str, **fields: str) -> str:
