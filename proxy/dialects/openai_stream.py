@@ -15,6 +15,7 @@ from proxy.dialects import failures
 from proxy.dialects.chunks import DONE, MOST_GARBAGE
 from proxy.dialects.openai_answer import counted, finish_reason, message_size, repaired_message
 from proxy.dialects.shape import UNBOUNDED, Asked
+from proxy.dialects.tool_indexes import ToolIndexes
 from proxy.errors import GatewayError, Unavailable
 from proxy.sse import EventDecoder, TooLong
 
@@ -354,41 +355,6 @@ def _arguments(calls: list[dict[str, Any]]) -> int:
     functions = [call.get("function") for call in calls]
     given = [function.get("arguments") for function in functions if type(function) is dict]
     return sum(len(arguments.encode()) for arguments in given if type(arguments) is str)
-
-
-class ToolIndexes:
-    """Tool calls of one choice, numbered by their ids where the upstream numbers none, or all of them zero."""
-
-    __slots__ = ("_by_id", "_current", "_odd")
-
-    def __init__(self) -> None:
-        self._by_id: dict[str, int] = {}
-        self._current = 0
-        self._odd = False
-
-    def repair(self, delta: dict[str, Any]) -> None:
-        """Give every call of a delta the index that is its own."""
-        calls = [call for call in delta["tool_calls"] if type(call) is dict]
-        for call in calls:
-            call["index"] = self._index(call.get("id"), call.get("index"))
-        delta["tool_calls"] = calls
-
-    def _index(self, ident: object, given: object) -> int:
-        if type(ident) is str and ident:
-            if ident not in self._by_id:
-                self._by_id[ident] = self._free(given)
-            self._current = self._by_id[ident]
-        elif type(given) is int and not self._odd:
-            return given
-        return self._current
-
-    def _free(self, given: object) -> int:
-        """The index of a new call: the given one, unless there is none or it is another's."""
-        taken = set(self._by_id.values())
-        if type(given) is int and given not in taken:
-            return given
-        self._odd = True
-        return max(taken, default=-1) + 1
 
 
 def _member(name: str, value: str) -> bytes:
