@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from typing import NamedTuple, TypeVar
@@ -16,6 +17,7 @@ from proxy.errors import Unavailable
 from proxy.health import Health
 from proxy.http_client import Connection, Pool
 from proxy.journal import Journal, JournalAway
+from proxy.json_bounds import laborious
 from proxy.metering import UsageMeter
 from proxy.request_id import as_uuid
 from proxy.standing import Attempt, Sought, Standing, Trail
@@ -25,6 +27,8 @@ from proxy.upstream import TROUBLE, Clients, Failure, NotSpoken, failure_of, jud
 MOST_ATTEMPTS = 4
 BYTES_PER_TOKEN, MORE_BYTES = 8, 1024
 """A stream is cut whose text is longer than its output limit at so many bytes a token, and some: no text needs it."""
+LARGE = 256 * 1024
+"""Answers above this are looked through before they are parsed, in a thread."""
 MOST_ERROR_BODY = 256 * 1024
 BROKEN_CODES = frozenset({"bad_gateway", "timeout", "upstream_overloaded"})
 
@@ -195,6 +199,8 @@ class Attempts:
         await pool.release(response)
         if status != 200:
             return judge(status, dialect.failure_message(raw), response.header(b"retry-after"))
+        if len(raw) > LARGE and await asyncio.to_thread(laborious, raw):
+            raise Unavailable(502, "The upstream's answer has too many values to be read.", "bad_gateway")
         return dialect.answer(raw, asked)
 
     async def _stream_of(self, work: Work, attempt: Attempt) -> Opened | Failure:

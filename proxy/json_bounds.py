@@ -7,6 +7,8 @@ from __future__ import annotations
 
 MOST_VALUES = 400_000
 """Members, elements, objects and arrays together. 20,000 messages or 300,000 tokens of an embeddings call fit."""
+MOST_READ, MOST_CONTAINERS = 7_000_000, 1_000_000
+"""Of an upstream's answer: 2,048 vectors of 3,072 numbers fit, or the probabilities of 20,000 tokens."""
 SLICE = 256 * 1024
 
 
@@ -18,6 +20,15 @@ def too_many_values(text: bytes, most: int = MOST_VALUES) -> bool:
         end = start + SLICE
         bound += text.count(b",", start, end) + text.count(b"[", start, end) + text.count(b"{", start, end)
     return bound > most and _values(text, most) > most
+
+
+def laborious(text: bytes) -> bool:
+    """Whether an upstream's answer would take more than a second to parse, and all that time hold the interpreter."""
+    containers = 0
+    for start in range(0, len(text), SLICE):
+        end = start + SLICE
+        containers += text.count(b"[", start, end) + text.count(b"{", start, end)
+    return containers > MOST_CONTAINERS or too_many_values(text, MOST_READ)
 
 
 def _values(text: bytes, most: int) -> int:

@@ -11,6 +11,8 @@ import pytest
 from billing.meters import Usage
 from proxy.dialects import DIALECTS
 from proxy.dialects.shape import Asked
+from proxy.dialects.tool_indexes import ToolIndexes
+from proxy.json_bounds import laborious
 from tests.deadline import until
 from tests.proxy.stubborn import DONE, Stubborn, chunk, counted, whole
 from tests.proxy.town import Town, bearer
@@ -113,3 +115,30 @@ def test_a_native_stream_is_cut_within_its_block() -> None:
     assert 200 < out.count(b"word ") < 450
     assert out.count(b'{"type":"content_block_stop","index":0}') == 1
     assert b'"stop_reason":"max_tokens"' in stream.tail(Usage(output=1), {})
+
+
+def test_tool_calls_without_indexes_are_numbered_in_time() -> None:
+    numbering = ToolIndexes()
+    for number in range(50_000):  # took minutes when each new call looked at all before it
+        delta: dict[str, Any] = {"tool_calls": [{"id": f"call_{number}", "function": {"name": "f", "arguments": "{}"}}]}
+        numbering.repair(delta)
+        assert delta["tool_calls"][0]["index"] == number
+
+
+def test_an_answer_of_very_many_values_is_refused_and_holds_nobody_up(town: Town, key: str, stubborn: Stubborn) -> None:
+    model = stubborn.offer(town, "many", lambda _: [b'{"zz":[' + b"[]," * 20_000_000 + b'0],"choices":[]}'])
+    answer = town.post(key, ready(town, key, model))
+    assert (answer.status_code, answer.json()["error"]["code"]) == (502, "bad_gateway")
+    assert "too many values" in answer.json()["error"]["message"]
+    event = town.event(answer.headers["x-request-id"])
+    assert (event["state"], event["cost"]) == ("voided", 0)
+
+
+def test_large_answers_are_read() -> None:
+    vectors = b'{"data":[' + (b'{"embedding":[' + b"0.123," * 3071 + b"0]},") * 2047 + b'{"embedding":[0]}]}'
+    odds = b'{"content":[' + (b'{"token":"a","logprob":-1.2,"bytes":[97,98,99]},' * 21) * 20_000 + b"0]}"
+    assert not laborious(vectors)
+    assert not laborious(odds)
+    assert not laborious(b'{"content":"' + b"x,y," * 8_000_000 + b'"}')
+    assert laborious(b"[" + b"[]," * 1_000_001)
+    assert laborious(b"[" + b"0," * 7_000_001)
