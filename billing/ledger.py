@@ -21,9 +21,11 @@ from billing.periods import FIRST_DAY
 Kind = LedgerAccount.Kind
 TENANT_KINDS = (Kind.WALLET, Kind.RECEIVABLE, Kind.ACCRUED)
 LONGEST_KEY = 200
-RESERVED = ("usage:", "adjustment:", "charge:", "invoice:", "grant:", "given:", "expiry:", "refund:")
+RESERVED = ("usage:", "adjustment:", "charge:", "invoice:", "credit_note:", "grant:", "given:", "expiry:", "refund:")
 """How the keys of our own movements begin; no caller's key may stand in their way."""
-HOUSE_KINDS = (Kind.REVENUE, Kind.ROUNDING, Kind.BREAKAGE, Kind.GOODWILL, Kind.PAYMENTS)
+HOUSE_KINDS = (
+    Kind.REVENUE, Kind.ROUNDING, Kind.BREAKAGE, Kind.GOODWILL, Kind.PAYMENTS, Kind.TAX, Kind.EXCHANGE
+)  # fmt: skip
 
 
 class LedgerProblem(Exception):
@@ -32,10 +34,11 @@ class LedgerProblem(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One side of a movement: an account's kind and signed picodollars."""
+    """One side of a movement: an account's kind and signed picodollars, or 10⁻¹² of another currency's unit."""
 
     kind: str
     amount: int
+    currency: str = "USD"
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,9 +102,10 @@ def top_up(*, tenant: Tenant, amount: int, key: str, now: datetime, memo: str = 
 def post(*, tenant: Tenant, movement: Movement, now: datetime) -> tuple[Transfer, bool]:
     """Write a movement once: the transfer of its key, and whether this call made it.
 
-    Raises LedgerProblem if it does not sum to zero, or if the key was used for another movement.
+    Raises LedgerProblem if it does not sum to zero in each currency, or if the key was used for another movement.
     """
-    if sum(entry.amount for entry in movement.entries):
+    currencies = sorted({entry.currency for entry in movement.entries})
+    if any(sum(entry.amount for entry in movement.entries if entry.currency == each) for each in currencies):
         raise LedgerProblem(f"{movement.key} does not sum to zero.")
     transfer, made = Transfer.objects.get_or_create(
         tenant_id=tenant.id,
@@ -116,45 +120,49 @@ def post(*, tenant: Tenant, movement: Movement, now: datetime) -> tuple[Transfer
     if not made:
         _must_equal(transfer, movement)
         return transfer, False
-    accounts = accounts_of(tenant.id)
+    accounts = {each: accounts_of(tenant.id, each) for each in currencies}
     LedgerEntry.objects.bulk_create(
-        LedgerEntry(transfer=transfer, tenant_id=tenant.id, account_id=accounts[entry.kind], amount=entry.amount)
+        LedgerEntry(
+            transfer=transfer, tenant_id=tenant.id, account_id=accounts[entry.currency][entry.kind],
+            currency=entry.currency, amount=entry.amount,
+        )
         for entry in movement.entries
         if entry.amount
-    )
+    )  # fmt: skip
     return transfer, True
 
 
-def balance(*, tenant_id: int, kind: str) -> int:
+def balance(*, tenant_id: int, kind: str, currency: str = "USD") -> int:
     """Σ entries of a tenant's account, or of its movements on a house account. Debits are positive."""
-    entries = LedgerEntry.objects.filter(tenant_id=tenant_id, account__kind=kind)
+    entries = LedgerEntry.objects.filter(tenant_id=tenant_id, account__kind=kind, currency=currency)
     return int(entries.aggregate(total=Sum("amount"))["total"] or 0)
 
 
-def open_accounts(tenant_ids: Sequence[int]) -> None:
-    """The accounts of tenants, and the house's, where they are missing."""
+def open_accounts(tenant_ids: Sequence[int], currency: str = "USD") -> None:
+    """The accounts of tenants, and the house's, in a currency, where they are missing."""
     with connection.cursor() as cursor:
         cursor.execute(
             """INSERT INTO billing_ledgeraccount (tenant_id, kind, currency)
-            SELECT t, k, 'USD' FROM unnest(%s::bigint[]) t, unnest(%s::text[]) k
-            UNION ALL SELECT NULL, k, 'USD' FROM unnest(%s::text[]) k
+            SELECT t, k, %s FROM unnest(%s::bigint[]) t, unnest(%s::text[]) k
+            UNION ALL SELECT NULL, k, %s FROM unnest(%s::text[]) k
             ON CONFLICT DO NOTHING""",
-            [list(tenant_ids), list(TENANT_KINDS), list(HOUSE_KINDS)],
+            [currency, list(tenant_ids), list(TENANT_KINDS), currency, list(HOUSE_KINDS)],
         )
 
 
-def accounts_of(tenant_id: int) -> dict[str, int]:
-    """Account ids by kind: the tenant's three and the house's, in USD."""
-    open_accounts([tenant_id])
-    rows = LedgerAccount.objects.filter(tenant_id__isnull=True, currency="USD") | LedgerAccount.objects.filter(
-        tenant_id=tenant_id, currency="USD"
+def accounts_of(tenant_id: int, currency: str = "USD") -> dict[str, int]:
+    """Account ids by kind: the tenant's three and the house's, in a currency."""
+    open_accounts([tenant_id], currency)
+    rows = LedgerAccount.objects.filter(tenant_id__isnull=True, currency=currency) | LedgerAccount.objects.filter(
+        tenant_id=tenant_id, currency=currency
     )
     return {account.kind: account.pk for account in rows}
 
 
 def _must_equal(transfer: Transfer, movement: Movement) -> None:
-    stored = sorted((kind, int(amount)) for kind, amount in transfer.entries.values_list("account__kind", "amount"))
-    wanted = sorted((str(entry.kind), entry.amount) for entry in movement.entries if entry.amount)
+    rows = transfer.entries.values_list("account__kind", "amount", "currency")
+    stored = sorted((kind, int(amount), currency) for kind, amount, currency in rows)
+    wanted = sorted((str(entry.kind), entry.amount, entry.currency) for entry in movement.entries if entry.amount)
     if transfer.kind != movement.kind or stored != wanted:
         raise LedgerProblem(f"The key {movement.key!r} was used for another movement.")
 

@@ -45,6 +45,17 @@ def integer(name: str, default: int, *, least: int, most: int) -> int:
     return int(text)
 
 
+def integers(name: str, default: tuple[int, ...], *, least: int, most: int) -> tuple[int, ...]:
+    """Bounded integers from the environment, separated by commas, rising; ``none`` is none of them."""
+    text = os.environ.get(name, "").strip()
+    if not text:
+        return default
+    found = () if text.lower() == "none" else tuple(part.strip() for part in text.split(","))
+    if not all(part.isdecimal() and least <= int(part) <= most for part in found):
+        raise EnvironmentProblem(f"{name} must be whole numbers from {least} to {most} such as 3,14,28, or none.")
+    return tuple(sorted({int(part) for part in found}))
+
+
 def runtime() -> dict[str, str]:
     """Addresses of the running embedded servers: ``database_url`` and ``redis_url``, or nothing."""
     path = home() / "runtime.json"

@@ -29,7 +29,7 @@ SHOW_COST = environment.flag("TOLLGATE_SHOW_COST", default=True)
 SELLER = {
     "name": environment.variable("TOLLGATE_SELLER_NAME", "Tollgate"),
     "address": environment.variable("TOLLGATE_SELLER_ADDRESS").replace("\\n", "\n"),
-    "country": environment.variable("TOLLGATE_SELLER_COUNTRY"),
+    "country": environment.variable("TOLLGATE_SELLER_COUNTRY").upper(),
     "vat_id": environment.variable("TOLLGATE_SELLER_VAT_ID"),
     "tax_id": environment.variable("TOLLGATE_SELLER_TAX_ID"),
     "register_id": environment.variable("TOLLGATE_SELLER_REGISTER_ID"),
@@ -38,6 +38,13 @@ SELLER = {
     "bic": environment.variable("TOLLGATE_SELLER_BIC"),
 }
 FONTS = environment.variable("TOLLGATE_FONTS")  # a directory of fonts for invoices, beside those that come with typst
+PAYMENT_DAYS = environment.integer("TOLLGATE_PAYMENT_DAYS", 14, least=0, most=365)
+REMINDER_DAYS = environment.integers("TOLLGATE_REMINDER_DAYS", (3, 14, 28), least=0, most=365)
+PARK_FACTOR = environment.integer("TOLLGATE_PARK_FACTOR", 5, least=0, most=1000)
+"""An invoice above this many times the average of the last ones waits for a person; 0 lets every one through."""
+PARK_ABOVE_USD = environment.integer("TOLLGATE_PARK_ABOVE_USD", 10, least=0, most=10**9)
+VIES = environment.flag("TOLLGATE_VIES")
+VIES_URL = environment.variable("TOLLGATE_VIES_URL", "https://ec.europa.eu/taxation_customs/vies/rest-api")
 SANDBOX_URL = environment.variable("TOLLGATE_SANDBOX_URL") or environment.runtime().get("sandbox_url", "")
 REDIS_URL = environment.redis_url()
 
