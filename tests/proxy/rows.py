@@ -44,7 +44,7 @@ class Rows:
     def tenant(self) -> int:
         """A new tenant, without anything."""
         slug = f"tenant-{next(self._serial)}"
-        return self.insert("portal_tenant", slug=slug, timezone="UTC", is_active=True)
+        return self.insert("portal_tenant", slug=slug, timezone="UTC", is_active=True, billing_anchor_day=1)
 
     def allowance(self, tenant: int, limit: int) -> int:
         """Its wallet."""
