@@ -34,7 +34,7 @@ LIKELY_IMAGE, LIKELY_FILE = 800, 3_000
 """Tokens of a usual picture and of a document of a few pages: what most providers count for them."""
 MOST_TALK = 50_000  # bytes; a request without links that is shorter hardly has a recording in it
 
-_LONE_SURROGATE = re.compile(
+LONE_SURROGATE = re.compile(
     rb"\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F][0-9a-fA-F]{2})"
     rb"|(?<!\\u[dD][89abAB][0-9a-fA-F]{2})\\u[dD][c-fC-F][0-9a-fA-F]{2}"
 )
@@ -141,7 +141,7 @@ def decode(raw: bytes) -> dict[str, Any]:
     except ValueError as error:
         try:
             mendable = 0 < raw.count(b"\\u") <= MOST_ESCAPES
-            body = orjson.loads(_LONE_SURROGATE.sub(rb"\\ufffd", raw)) if mendable else None
+            body = orjson.loads(LONE_SURROGATE.sub(rb"\\ufffd", raw)) if mendable else None
         except ValueError:
             body = None
         if body is None:

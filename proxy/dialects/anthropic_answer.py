@@ -8,7 +8,7 @@ import orjson
 
 from billing import meters
 from billing.meters import Usage
-from proxy.dialects import failures
+from proxy.dialects import decoding, failures
 from proxy.dialects.anthropic_messages import FORMAT
 from proxy.dialects.shape import Answer, Asked, FailureMessage, MalformedAnswer
 from proxy.errors import BadRequest, GatewayError, Unavailable
@@ -60,10 +60,7 @@ def read(raw: bytes, asked: Asked) -> Answer:
 
 def parsed(raw: bytes) -> dict[str, Any]:
     """A message with a list of blocks; raises MalformedAnswer, or the error that stands in its place."""
-    try:
-        body = orjson.loads(raw)
-    except ValueError:
-        raise MalformedAnswer("not JSON") from None
+    body = decoding.answer(raw)
     if type(body) is not dict:
         raise MalformedAnswer("not an object")
     if body.get("type") == "error" or body.get("error"):

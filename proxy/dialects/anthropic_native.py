@@ -13,6 +13,7 @@ from billing import meters
 from billing.meters import Usage
 from proxy.chat import ChatRequest
 from proxy.dialects import anthropic_answer as answers
+from proxy.dialects import decoding
 from proxy.dialects.anthropic import PATH, VERSION
 from proxy.dialects.anthropic_thinking import LEAST_BUDGET
 from proxy.dialects.chunks import MOST_GARBAGE
@@ -151,7 +152,7 @@ class NativeStream:
                 self._buffer = chunk
                 return b""
             block = chunk if end == len(chunk) else chunk[:end]
-            if _DELTAS.fullmatch(block) is not None:
+            if _DELTAS.fullmatch(block) is not None and decoding.readable(block):
                 self._buffer = chunk[end:]
                 self._events += block.count(_DELTA)  # a line of its own, which no JSON text can hold
                 self._bytes += len(block)
@@ -222,10 +223,7 @@ class NativeStream:
 
     def _event(self, data: bytes) -> bytes:
         """One event, parsed and taken note of; its data stays as it came, but for our id and model."""
-        try:
-            event = orjson.loads(data)
-        except ValueError:
-            event = None
+        event = decoding.event(data)
         kind = event.get("type") if type(event) is dict else None
         if type(event) is not dict or type(kind) is not str or not kind.isidentifier():
             self._garbage += 1
@@ -248,6 +246,8 @@ class NativeStream:
                 self.finish_reason = answers.finish_reason(reason)
                 self._ending = event
                 return b""
+        if not decoding.readable(data):
+            data = orjson.dumps(event)
         written = b"event: %s\ndata: %s\n\n" % (kind.encode(), data.replace(b"\n", b" "))
         if kind == "content_block_start":
             self._block = event.get("index", 0)

@@ -10,6 +10,7 @@ import orjson
 
 from billing import meters
 from billing.meters import Usage
+from proxy.dialects import decoding
 from proxy.dialects.shape import UNBOUNDED, Asked
 from proxy.errors import GatewayError, Unavailable
 from proxy.sse import EventDecoder, TooLong
@@ -131,10 +132,7 @@ class TranslatedStream:
             if data.strip() == b"[DONE]":
                 self.done = True
                 break
-            try:
-                event = orjson.loads(data)
-            except ValueError:
-                event = None
+            event = decoding.event(data)
             if type(event) is dict:
                 self.event(event)
                 if self._bytes > self.most_bytes and not self.done and self.failure is None:

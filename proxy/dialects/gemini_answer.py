@@ -9,7 +9,7 @@ import orjson
 
 from billing import meters
 from billing.meters import Usage
-from proxy.dialects import failures
+from proxy.dialects import decoding, failures
 from proxy.dialects.gemini_contents import FORMAT
 from proxy.dialects.shape import Answer, Asked, MalformedAnswer
 
@@ -130,10 +130,7 @@ def read(raw: bytes, asked: Asked) -> Answer:
 
 def decoded(raw: bytes) -> dict[str, Any]:
     """A JSON object; raises MalformedAnswer, or the error that it holds."""
-    try:
-        body = orjson.loads(raw)
-    except ValueError:
-        raise MalformedAnswer("not JSON") from None
+    body = decoding.answer(raw)
     if type(body) is list and len(body) == 1:
         body = body[0]
     if type(body) is not dict:

@@ -8,7 +8,7 @@ import orjson
 
 from billing import meters
 from billing.meters import Usage
-from proxy.dialects import failures
+from proxy.dialects import decoding, failures
 from proxy.dialects.shape import Answer, Asked, MalformedAnswer
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
@@ -60,10 +60,7 @@ def read(raw: bytes, asked: Asked) -> Answer:
 
 def decoded(raw: bytes) -> dict[str, Any]:
     """A JSON object; raises MalformedAnswer, or the error that it holds."""
-    try:
-        body = orjson.loads(raw.removeprefix(BYTE_ORDER_MARK))
-    except ValueError:
-        raise MalformedAnswer("not JSON") from None
+    body = decoding.answer(raw.removeprefix(BYTE_ORDER_MARK))
     if type(body) is not dict:
         raise MalformedAnswer("not an object")
     if body.get("error"):

@@ -11,8 +11,9 @@ import orjson
 
 from billing import meters
 from billing.meters import Usage
-from proxy.dialects import failures
+from proxy.dialects import decoding, failures
 from proxy.dialects.chunks import DONE, MOST_GARBAGE
+from proxy.dialects.decoding import readable
 from proxy.dialects.openai_answer import counted, finish_reason, message_size, repaired_message
 from proxy.dialects.shape import UNBOUNDED, Asked
 from proxy.dialects.tool_indexes import ToolIndexes
@@ -78,7 +79,7 @@ class OpenAIStream:
         self._buffer = b""
         self._raw_usage: dict[str, Any] | None = None
         self._theirs: tuple[bytes, bytes] | None = None
-        self._head = b"", b""
+        self._head = b"", b"", b"", b""
         self._ours = (_member("id", asked.answer_id), _member("model", asked.model))
         self._told: dict[str, Any] = {}
         self._finished: set[int] = set()
@@ -169,18 +170,20 @@ class OpenAIStream:
 
     def _pass(self, block: bytes) -> bytes | None:
         """A block of nothing but plain content chunks, renamed; None where any of it needs parsing."""
-        theirs, ours = self._head
+        theirs, ours, between_theirs, between_ours = self._head
         if not theirs or not block.startswith(theirs) or not block.endswith(b"}\n\n"):
             return self._pass_by_counts(block)
-        rests = block[len(theirs) : -3].split(b"}\n\n" + theirs)
+        rests = block[len(theirs) : -3].split(between_theirs)
         said = b"".join(rests)
         if b"\n" in said or b"\r" in said or _SPECIAL.search(said) is not None:
             return self._pass_by_counts(block)
+        if (b"\\u" in said or not said.isascii()) and not readable(said):
+            return None
         self._events += len(rests)
         self._bytes = size = self._bytes + len(block)
         if size > self._look_at:
-            return ours + (b"}\n\n" + ours).join(rests) + b"}\n\n" + self._bounded(block)
-        return ours + (b"}\n\n" + ours).join(rests) + b"}\n\n"
+            return ours + between_ours.join(rests) + b"}\n\n" + self._bounded(block)
+        return ours + between_ours.join(rests) + b"}\n\n"
 
     def _pass_by_counts(self, block: bytes) -> bytes | None:
         """As ``_pass``, of an upstream that writes its id and model after its choices, or several choices in turns."""
@@ -192,7 +195,7 @@ class OpenAIStream:
             and block.count(b"}\n\ndata: {") == events - 1
             and b"\r" not in block
         )
-        if not whole or events != block.count(b'"index":') or _SPECIAL.search(block) is not None:
+        if not whole or events != block.count(b'"index":') or _SPECIAL.search(block) is not None or not readable(block):
             return None
         theirs, ours = self._theirs, self._ours
         if theirs is None or block.count(theirs[0]) != events or block.count(theirs[1]) != events:
@@ -225,10 +228,7 @@ class OpenAIStream:
 
     def _event(self, data: bytes) -> bytes:
         """One event, parsed, taken note of and written anew; nothing for one that only brings usage."""
-        try:
-            chunk = orjson.loads(data)
-        except ValueError:
-            chunk = None
+        chunk = decoding.event(data)
         if type(chunk) is not dict:
             if self.complete():
                 return b""
@@ -328,7 +328,8 @@ class OpenAIStream:
         head = b"data: " + data[: data.find(_DELTA) + len(_DELTA)]
         members = (theirs[0], theirs[1], b'"index":', _DELTA)
         if data.startswith(b"{") and all(head.count(member) == 1 for member in members):
-            self._head = head, head.replace(theirs[0], self._ours[0]).replace(theirs[1], self._ours[1])
+            ours = head.replace(theirs[0], self._ours[0]).replace(theirs[1], self._ours[1])
+            self._head = head, ours, b"}\n\n" + head, b"}\n\n" + ours
 
     def _note_usage(self, usage: object) -> None:
         """Usage is cumulative: the last that can be true wins."""

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+import orjson
 import pytest
 
 from billing.meters import Usage
@@ -14,7 +15,7 @@ from proxy.dialects.shape import Asked
 from proxy.dialects.tool_indexes import ToolIndexes
 from proxy.json_bounds import laborious
 from tests.deadline import until
-from tests.proxy.stubborn import DONE, Stubborn, chunk, counted, whole
+from tests.proxy.stubborn import DONE, USAGE, Stubborn, chunk, counted, whole
 from tests.proxy.town import Town, bearer
 
 TEXTS = {
@@ -142,3 +143,45 @@ def test_large_answers_are_read() -> None:
     assert not laborious(b'{"content":"' + b"x,y," * 8_000_000 + b'"}')
     assert laborious(b"[" + b"[]," * 1_000_001)
     assert laborious(b"[" + b"0," * 7_000_001)
+
+
+def event_of(said: bytes, *, compact: bool) -> bytes:
+    return chunk("SAID", compact=compact).replace(b"SAID", said)
+
+
+@pytest.mark.parametrize("compact", [True, False])
+@pytest.mark.parametrize("said", [rb"\ud83d", rb"x\uDE00", b"\xff\xfe", rb"\ud83d!"])
+def test_a_broken_character_in_a_stream_is_mended(said: bytes, compact: bool) -> None:
+    stream = DIALECTS["chat", "openai"].stream(Asked("chatcmpl-1", "m", False, 1000))
+    stream.feed(chunk("", compact=compact))
+    stream.feed(event_of(b"one", compact=compact))
+    out = stream.feed(event_of(said, compact=compact))
+    assert stream.failure is None
+    told = json.loads(out.removeprefix(b"data: "))["choices"][0]["delta"]["content"]
+    assert "\ufffd" in told
+    assert told.encode() in orjson.dumps(told)
+    assert stream.feed(event_of(rb"\ud83d\ude00 \u00e9", compact=compact))
+    assert stream.failure is None
+
+
+@pytest.mark.parametrize("said", [rb"\ud83d", b"\xff"])
+def test_a_broken_character_is_mended_in_every_other_answer(said: bytes) -> None:
+    native = DIALECTS["messages", "anthropic"].stream(Asked("msg_1", "m", False, 1000))
+    for _ in range(2):
+        out = native.feed(TEXTS["anthropic"].replace(b"word ", said))
+        assert "\ufffd" in json.loads(out.split(b"data: ")[1])["delta"]["text"]
+    gemini = DIALECTS["chat", "gemini"].stream(Asked("chatcmpl-1", "m", False, 1000))
+    assert "\ufffd".encode() in gemini.feed(TEXTS["gemini"].replace(b"word ", said))
+    answer = DIALECTS["chat", "openai"].answer(whole("SAID").replace(b"SAID", said), Asked("c", "m", False, 1000))
+    assert answer.body["choices"][0]["message"]["content"] == "\ufffd"
+
+
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/api/v1/chat/completions"])
+def test_an_answer_too_deep_to_be_told_costs_nothing(town: Town, key: str, stubborn: Stubborn, path: str) -> None:
+    deep = json.loads("[" * 253 + "]" * 253)
+    model = stubborn.offer(town, "deep" + path.replace("/", "-"), lambda _: [whole("x", zz=deep, usage=USAGE)])
+    asked = {"model": ready(town, key, model), "messages": [{"role": "user", "content": "Hello"}]}
+    answer = town.http.post(path, json=asked, headers=bearer(key))
+    assert answer.status_code == 502
+    event = town.event(answer.headers["x-request-id"])
+    assert (event["state"], event["cost"]) == ("voided", 0)
