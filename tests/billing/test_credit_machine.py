@@ -280,7 +280,7 @@ class CreditLife(RuleBasedStateMachine):
 
 @pytest.mark.usefixtures("db")
 def test_19_20_21_credit_is_what_the_oracle_says() -> None:
-    run_state_machine_as_test(  # type: ignore[no-untyped-call]
+    run_state_machine_as_test(
         CreditLife,
         settings=settings(
             max_examples=40, stateful_step_count=40, deadline=None, print_blob=True,
