@@ -31,6 +31,7 @@ app.conf.beat_schedule = {
     # A run that nobody took before the next one is due is dropped: the next does its work.
     "sweep": {"task": "billing.sweep", "schedule": 5, "options": {"expires": 5}},
     "post": {"task": "billing.post", "schedule": 5, "options": {"expires": 5}},
+    "watch_wallets": {"task": "billing.watch_wallets", "schedule": 10, "options": {"expires": 10}},
     "expire_credit": {"task": "billing.expire_credit", "schedule": 60, "options": {"expires": 60}},
     "prepare": {"task": "billing.prepare", "schedule": 600, "options": {"expires": 600}},
     "forget": {"task": "billing.forget", "schedule": 600, "options": {"expires": 600}},

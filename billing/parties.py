@@ -57,6 +57,14 @@ def tenants_by_id(ids: Iterable[int]) -> list[Tenant]:
     return cast(list[Tenant], list(rows))
 
 
+def addresses_for_money(tenant_id: int) -> list[str]:
+    """Mail addresses of a tenant's owners and finance members who may sign in."""
+    rows = apps.get_model("portal", "Membership")._default_manager.filter(
+        tenant_id=tenant_id, role__in=("owner", "finance"), user__is_active=True
+    )
+    return list(rows.order_by("user__email").values_list("user__email", flat=True))
+
+
 def every_tenant() -> Iterable[Tenant]:
     """All tenants, oldest first, active or not: an inactive one still owes what it used."""
     return cast(Iterable[Tenant], apps.get_model("portal", "Tenant")._default_manager.order_by("id").iterator())

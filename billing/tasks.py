@@ -11,7 +11,7 @@ from typing import Any
 
 from django.utils.timezone import now as current_time
 
-from billing import books, budgets, closing, credit_rounds, journal, parties, posting
+from billing import balance_alerts, books, budgets, closing, credit_rounds, journal, parties, posting, top_ups
 from billing.celery import app
 
 logger = logging.getLogger(__name__)
@@ -34,6 +34,13 @@ def post(**_unknown: Any) -> None:
     """Post settled calls to roll-ups and ledger, and take what they cost from credit."""
     posting.post_everything(now=current_time())
     credit_rounds.use_all(now=current_time())
+
+
+@app.task(name="billing.watch_wallets")
+def watch_wallets(**_unknown: Any) -> None:
+    """Top up the wallets that fill themselves, and tell people of those that run low."""
+    top_ups.fire_due(now=current_time())
+    balance_alerts.send_due(now=current_time())
 
 
 @app.task(name="billing.expire_credit")
