@@ -99,14 +99,19 @@ def _mine(column: str) -> str:
 
 
 def _month(column: str) -> str:
-    """The month of a moment in the tenant's zone; one for all where invoices were made under another zone."""
-    return f"CASE WHEN z.moved THEN 'all' ELSE to_char({column} AT TIME ZONE z.timezone, 'YYYY-MM') END"
+    """The month of a moment in the tenant's zone, from its anchor's day on; one for all where that was different."""
+    local = f"{column} AT TIME ZONE z.timezone"
+    return f"""CASE WHEN z.moved THEN 'all' WHEN z.anchor = 1 THEN to_char({local}, 'YYYY-MM')
+        WHEN date_part('day', {local}) >= least(z.anchor, date_part('day', date_trunc('month', {local})
+            + interval '1 month' - interval '1 day')) THEN to_char({local}, 'YYYY-MM')
+        ELSE to_char(date_trunc('month', {local}) - interval '1 day', 'YYYY-MM') END"""
 
 
 ZONES = f"""
 zones AS MATERIALIZED (
-    SELECT t.id, t.timezone, EXISTS (
-        SELECT FROM billing_invoice i WHERE i.tenant_id = t.id AND i.timezone <> t.timezone) AS moved
+    SELECT t.id, t.timezone, t.billing_anchor_day AS anchor, EXISTS (
+        SELECT FROM billing_invoice i WHERE i.tenant_id = t.id
+            AND (i.timezone <> t.timezone OR i.anchor_day <> t.billing_anchor_day)) AS moved
     FROM portal_tenant t WHERE {_mine("t.id")}
 )"""
 
@@ -133,11 +138,15 @@ WITH {ZONES}, events AS MATERIALIZED (
     UNION ALL SELECT c.tenant_id, CASE WHEN z.moved THEN 'all' ELSE c.period_label END, 'USD', c.exact, c.exact, 0, 0
         FROM billing_charge c JOIN zones z ON z.id = c.tenant_id
     UNION ALL SELECT tenant_id, period, currency, 0, 0, amount, CASE WHEN uninvoiced THEN amount ELSE 0 END FROM posted
-    UNION ALL SELECT l.tenant_id, CASE WHEN z.moved THEN 'all' ELSE l.period_label END, i.currency, 0, 0, 0, l.exact
-        FROM billing_invoiceline l JOIN billing_invoice i ON i.id = l.invoice_id JOIN zones z ON z.id = l.tenant_id
+    UNION ALL SELECT l.tenant_id, CASE WHEN z.moved THEN 'all' ELSE l.period_label END, 'USD', 0, 0, 0, l.exact
+        FROM billing_invoiceline l JOIN billing_invoice i ON i.id = l.invoice_id AND i.kind = 'invoice'
+        JOIN zones z ON z.id = l.tenant_id
 )
 SELECT tenant_id, period, currency, sum(a), sum(b), sum(c), sum(d) FROM parts GROUP BY 1, 2, 3 ORDER BY 1, 2, 3
 """
+
+_UNIT = "power(10::numeric, 12 - CASE i.currency WHEN 'JPY' THEN 0 WHEN 'KWD' THEN 3 ELSE 2 END)"
+"""How many 10⁻¹² of its currency's unit a minor unit of an invoice is (ISO 4217)."""
 
 CHECKS = {
     "open holds = held": f"""
@@ -147,7 +156,7 @@ CHECKS = {
         SELECT a.tenant_id, 'allowance ' || a.id, coalesce(h.held, 0), a.held
         FROM billing_allowance a LEFT JOIN holds h USING (id)
         WHERE {_mine("a.tenant_id")} AND coalesce(h.held, 0) <> a.held""",
-    "spent = costs + charges + rounding": f"""
+    "spent = costs + charges + rounding + tax - credited": f"""
         WITH costs AS (
             SELECT x.id, sum(c.cost) AS spent FROM (
                 SELECT e.allowances, e.cost FROM billing_usageevent e WHERE e.cost <> 0 AND {_mine("e.tenant_id")}
@@ -156,9 +165,8 @@ CHECKS = {
                 JOIN billing_usageevent e ON e.tenant_id = d.tenant_id AND e.id = d.event_id
                 WHERE {_mine("d.tenant_id")}) c, unnest(c.allowances) x (id) GROUP BY x.id
         ), roundings AS (
-            SELECT e.tenant_id, -sum(e.amount) AS amount FROM billing_ledgerentry e
-            JOIN billing_ledgeraccount k ON k.id = e.account_id AND k.kind = 'rounding'
-            WHERE {_mine("e.tenant_id")} GROUP BY e.tenant_id
+            SELECT tenant_id, sum(CASE kind WHEN 'invoice' THEN usd_total - exact ELSE -usd_total END) AS amount
+            FROM billing_invoice WHERE number IS NOT NULL AND {_mine("tenant_id")} GROUP BY tenant_id
         ), charges AS (
             SELECT tenant_id, sum(exact) AS amount FROM billing_charge WHERE {_mine("tenant_id")} GROUP BY tenant_id
         ), besides AS (
@@ -263,16 +271,46 @@ CHECKS = {
             JOIN billing_ledgeraccount k ON k.id = e.account_id AND k.tenant_id IS NOT NULL
             WHERE x.invoice_id = i.id) t ON true
         WHERE {_mine("i.tenant_id")} AND (i.exact <> coalesce(l.exact, 0) OR i.subtotal <> coalesce(l.amount, 0)
-            OR i.exact <> coalesce(t.amount, 0))""",
+            OR i.kind = 'invoice' AND i.exact <> coalesce(t.amount, 0))""",
     "rounded = exact + rounding": f"""
-        SELECT i.tenant_id, i.number, i.subtotal::numeric * power(10::numeric, 10),
-            i.exact + coalesce(r.amount, 0)
-        FROM billing_invoice i LEFT JOIN LATERAL (
-            SELECT -sum(e.amount) AS amount FROM billing_transfer t JOIN billing_ledgerentry e ON e.transfer_id = t.id
+        SELECT i.tenant_id, i.number, i.subtotal * u.unit, x.exact + coalesce(r.amount, 0)
+        FROM billing_invoice i CROSS JOIN LATERAL (SELECT {_UNIT} AS unit) u
+        CROSS JOIN LATERAL (SELECT round(i.exact * i.rate_numerator / i.rate_denominator) AS exact) x
+        LEFT JOIN LATERAL (
+            SELECT sum(CASE i.kind WHEN 'invoice' THEN -e.amount ELSE e.amount END) AS amount FROM billing_transfer t
+            JOIN billing_ledgerentry e ON e.transfer_id = t.id AND e.currency = i.currency
             JOIN billing_ledgeraccount k ON k.id = e.account_id AND k.kind = 'rounding'
-            WHERE t.tenant_id = i.tenant_id AND t.key = 'invoice:' || i.id) r ON true
-        WHERE i.number IS NOT NULL AND i.currency = 'USD' AND {_mine("i.tenant_id")}
-            AND i.subtotal::numeric * power(10::numeric, 10) <> i.exact + coalesce(r.amount, 0)""",
+            WHERE t.tenant_id = i.tenant_id AND t.key = i.kind || ':' || i.id) r ON true
+        WHERE i.number IS NOT NULL AND {_mine("i.tenant_id")}
+            AND i.subtotal * u.unit <> x.exact + coalesce(r.amount, 0)""",
+    "tax = its groups = ledger": f"""
+        SELECT i.tenant_id, coalesce(i.number, 'draft ' || i.period_label), i.subtotal || ' and ' || i.tax,
+            g.base || ' and ' || g.amount || ', ledger ' || coalesce(r.amount, 0)
+        FROM billing_invoice i CROSS JOIN LATERAL (SELECT {_UNIT} AS unit) u
+        CROSS JOIN LATERAL (SELECT coalesce(sum(g.base), 0) AS base, coalesce(sum(g.amount), 0) AS amount,
+            coalesce(bool_and(abs(g.amount - round(g.base * g.rate / 10000.0))
+                <= CASE i.kind WHEN 'invoice' THEN 0 ELSE 1 END), true) AS right
+            FROM billing_invoicetax g WHERE g.invoice_id = i.id) g
+        LEFT JOIN LATERAL (
+            SELECT sum(CASE i.kind WHEN 'invoice' THEN -e.amount ELSE e.amount END) AS amount FROM billing_transfer t
+            JOIN billing_ledgerentry e ON e.transfer_id = t.id AND e.currency = i.currency
+            JOIN billing_ledgeraccount k ON k.id = e.account_id AND k.kind = 'tax'
+            WHERE t.tenant_id = i.tenant_id AND t.key = i.kind || ':' || i.id) r ON true
+        WHERE {_mine("i.tenant_id")} AND EXISTS (SELECT FROM billing_invoicetax g WHERE g.invoice_id = i.id)
+            AND (i.tax <> g.amount OR i.subtotal <> g.base OR NOT g.right
+                OR i.number IS NOT NULL AND i.tax * u.unit <> coalesce(r.amount, 0))""",
+    "total in USD = total by its rate": f"""
+        SELECT i.tenant_id, i.number, round(i.total * u.unit * i.rate_denominator / i.rate_numerator), i.usd_total
+        FROM billing_invoice i CROSS JOIN LATERAL (SELECT {_UNIT} AS unit) u
+        WHERE i.number IS NOT NULL AND {_mine("i.tenant_id")} AND abs(i.usd_total
+            - round(i.total * u.unit * i.rate_denominator / i.rate_numerator))
+            > CASE i.kind WHEN 'invoice' THEN 0 ELSE 1 END""",
+    "credited <= invoiced": f"""
+        SELECT i.tenant_id, i.number, i.total || ' and ' || i.exact, n.total || ' and ' || n.exact
+        FROM billing_invoice i JOIN LATERAL (
+            SELECT sum(n.total) AS total, sum(n.exact) AS exact FROM billing_invoice n
+            WHERE n.corrects_id = i.id AND n.number IS NOT NULL) n ON n.total > i.total OR n.exact > i.exact
+        WHERE {_mine("i.tenant_id")}""",
     "invoice numbers have no gaps": """
         SELECT 0, s.series || '-' || s.year, s.last_number, count(i.id) FROM billing_invoiceseries s
         LEFT JOIN billing_invoice i ON i.number LIKE s.series || '-' || s.year || '-%%'

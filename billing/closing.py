@@ -5,11 +5,11 @@ from __future__ import annotations
 import logging
 from datetime import datetime, timedelta
 
-from billing import books, credit_rounds, invoices, posting, reports
+from billing import books, credit_rounds, invoice_doubts, invoices, posting, reports
 from billing.invoices import CarriedOver, InvoiceProblem
 from billing.models import Invoice
 from billing.parties import Tenant
-from billing.periods import Period, month_of
+from billing.periods import Period, last_ended
 
 HOURS_AFTER = timedelta(hours=6)
 """How long after a month's end it is closed: calls admitted in it have ended by then."""
@@ -24,13 +24,16 @@ class NothingUsed(InvoiceProblem):
 def close(*, tenant: Tenant, month: str, now: datetime, finalise: bool) -> Invoice:
     """The draft of a month or, with ``finalise``, its invoice; what is used later goes on the next one.
 
-    Closing again when nothing new was used returns the invoice there is. If the tenant's books do not balance the
-    draft is parked with the reason, nobody else's. A month that only gives back is on the next invoice: CarriedOver.
+    Closing again when nothing new was used returns the invoice there is. If the tenant's books do not balance, or the
+    sum is far above what it was, the draft is parked with the reason, nobody else's. A month that only gives back is on
+    the next invoice: CarriedOver.
     Raises InvoiceProblem and PeriodProblem.
     """
     posting.post_everything(now=now, tenant_id=tenant.id)
     credit_rounds.use(tenant=tenant, now=now)
     invoice = invoices.draft(tenant=tenant, month=month, now=now)
+    if invoice.parked_reason:
+        return invoice
     if not invoice.lines.exists():
         closed = invoices.latest_finalised(tenant_id=tenant.id, month=month)
         if closed or finalise:
@@ -41,11 +44,9 @@ def close(*, tenant: Tenant, month: str, now: datetime, finalise: bool) -> Invoi
             raise NothingUsed(f"Nothing was used in {month}: there is nothing to invoice.")
     if not finalise:
         return invoice
-    differences = books.check(tenant_id=tenant.id).differences
-    if differences:
-        first = differences[0]
-        logger.error("books of tenant %s differ: %s", tenant.id, first)
-        return invoices.park(invoice=invoice, reason=f"The books differ: {first.check} ({first.what}).")
+    if reason := doubts(invoice):
+        return invoices.park(invoice=invoice, reason=reason)
+    invoices.seal(invoice=invoice, now=now)
     try:
         return invoices.finalise(invoice=invoice, now=now)
     except CarriedOver:
@@ -53,12 +54,22 @@ def close(*, tenant: Tenant, month: str, now: datetime, finalise: bool) -> Invoi
         raise
 
 
+def doubts(invoice: Invoice) -> str:
+    """Why a draft should wait for a person, in words; empty if nothing speaks against its number."""
+    differences = books.check(tenant_id=invoice.tenant_id).differences
+    if differences:
+        first = differences[0]
+        logger.error("books of tenant %s differ: %s", invoice.tenant_id, first)
+        return f"The books differ: {first.check} ({first.what})."
+    return invoice_doubts.far_above_average(invoice)
+
+
 def close_ended(*, tenant: Tenant, now: datetime) -> Invoice | None:
     """Close the last month that is over for HOURS_AFTER in the tenant's zone, once: its invoice, parked draft, or None.
 
     Usage that comes after that goes on the next month's invoice, under its own month.
     """
-    period = month_of(month_of(now - HOURS_AFTER, tenant.timezone).start - timedelta(days=1), tenant.timezone)
+    period = last_ended(now - HOURS_AFTER, tenant.timezone, tenant.billing_anchor_day)
     if not _is_due(tenant, period):
         return None
     try:
@@ -72,5 +83,7 @@ def close_ended(*, tenant: Tenant, now: datetime) -> Invoice | None:
 
 def _is_due(tenant: Tenant, period: Period) -> bool:
     """Whether a month that is over has no invoice made after its end, and there is something to put on one."""
-    made = Invoice.objects.filter(tenant_id=tenant.id, period_label=period.label, finalised_at__gte=period.end)
+    made = Invoice.objects.filter(
+        tenant_id=tenant.id, kind=Invoice.Kind.INVOICE, period_start_at=period.start, finalised_at__gte=period.end
+    )
     return not made.exists() and reports.has_uninvoiced(tenant_id=tenant.id, until=period.end or period.start)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
-from billing.models import ExchangeRate
+from billing.models import ExchangeRate, Invoice
 from billing.money import MoneyProblem, minor_digits, minor_to_pico, round_to_minor
 
 PRICED_IN = "USD"
@@ -62,6 +62,13 @@ def rate_for(*, currency: str, day: date) -> Rate:
             f"{day}, and there is none."
         )
     return Rate(currency, found.numerator, found.denominator, found.day, found.source)
+
+
+def rate_of(invoice: Invoice) -> Rate:
+    """The rate an invoice was made with."""
+    return Rate(
+        invoice.currency, invoice.rate_numerator, invoice.rate_denominator, invoice.rate_on, invoice.rate_source
+    )
 
 
 def keep(rate: Rate, *, now: datetime) -> ExchangeRate | None:

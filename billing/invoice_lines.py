@@ -7,11 +7,12 @@ from dataclasses import dataclass
 
 from django.db import connection
 
-from billing import catalog, parties
+from billing import catalog, exchange, parties
 from billing.meters import COUNTERS, SURCHARGES, TOKEN_CLASSES, UNIT_PRICES
 from billing.models import Charge, Invoice, InvoiceLine
-from billing.money import round_to_minor, usd
+from billing.money import usd
 from billing.pricing import PriceVersion, words
+from billing.taxes import Treatment
 
 
 class LineProblem(Exception):
@@ -46,17 +47,26 @@ def _transfers(invoice: Invoice) -> dict[str, list[int]]:
     """The transfers on an invoice by month. They are passed as they are: a join over them goes by stale statistics."""
     with connection.cursor() as cursor:
         cursor.execute(
-            """SELECT to_char(t.effective_at AT TIME ZONE %s, 'YYYY-MM') AS label, array_agg(t.id)
+            """SELECT to_char(m.at - CASE
+                    WHEN extract(day FROM m.at) < least(%(anchor)s, extract(day FROM
+                        date_trunc('month', m.at) + interval '1 month' - interval '1 day'))
+                    THEN make_interval(days => extract(day FROM m.at)::int) ELSE interval '0' END, 'YYYY-MM') AS label,
+                array_agg(t.id)
             FROM billing_invoicedtransfer i JOIN billing_transfer t ON t.id = i.transfer_id
-            WHERE i.invoice_id = %s GROUP BY label ORDER BY label""",
-            [invoice.timezone, invoice.pk],
+            CROSS JOIN LATERAL (SELECT t.effective_at AT TIME ZONE %(zone)s AS at) m
+            WHERE i.invoice_id = %(invoice)s GROUP BY label ORDER BY label""",
+            {"zone": invoice.timezone, "anchor": invoice.anchor_day, "invoice": invoice.pk},
         )
         return dict(cursor.fetchall())
 
 
-def lines_of(invoice: Invoice) -> list[InvoiceLine]:
-    """Unsaved lines of usage and then of charges, each rounded once. Raises LineProblem if counts and cost disagree."""
+def lines_of(invoice: Invoice, treatment: Treatment) -> list[InvoiceLine]:
+    """Unsaved lines of usage and then of charges, each converted by the invoice's rate and rounded once.
+
+    Raises LineProblem if counts and cost disagree.
+    """
     used = used_on(invoice)
+    rate = exchange.rate_of(invoice)
     prices = catalog.versions_by_id(row.price_id for row in used)
     lines: list[InvoiceLine] = []
     for row in used:
@@ -65,19 +75,23 @@ def lines_of(invoice: Invoice) -> list[InvoiceLine]:
                 InvoiceLine(
                     invoice=invoice, tenant_id=invoice.tenant_id, position=len(lines) + 1,
                     period_label=row.period_label, model=row.model, token_class=token_class, price_id=row.price_id,
-                    quantity=quantity, unit_price=unit, exact=exact, amount=round_to_minor(exact, invoice.currency),
+                    quantity=quantity, unit_price=unit, exact=exact, amount=rate.to_minor(exact),
                 )
             )  # fmt: skip
-    return lines + _charge_lines(invoice, len(lines))
+    lines += _charge_lines(invoice, len(lines))
+    for line in lines:
+        line.tax_category, line.tax_rate = treatment.category, treatment.rate
+    return lines
 
 
 def _charge_lines(invoice: Invoice, before: int) -> list[InvoiceLine]:
+    rate = exchange.rate_of(invoice)
     charges = Charge.objects.filter(transfer__invoicedtransfer__invoice=invoice).order_by("period_label", "id")
     return [
         InvoiceLine(
             invoice=invoice, tenant_id=invoice.tenant_id, position=before + place, period_label=charge.period_label,
             price_id=0, charge=charge, description=charge.description, quantity=1, unit_price=0,
-            exact=charge.exact, amount=round_to_minor(int(charge.exact), invoice.currency),
+            exact=charge.exact, amount=rate.to_minor(int(charge.exact)),
         )
         for place, charge in enumerate(charges, 1)
     ]  # fmt: skip

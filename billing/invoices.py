@@ -1,4 +1,4 @@
-"""Invoices from draft to finalised: the only writer of Invoice, InvoiceLine, InvoicedTransfer and InvoiceSeries.
+"""Invoices from draft to finalised: writes Invoice, InvoiceLine, InvoiceTax and InvoicedTransfer.
 
 A draft claims the tenant's usage transfers that are on no other invoice, up to the end of its month, and is rebuilt at
 will. Finalising changes no amount: it posts the invoice to the ledger, takes the snapshot and gives the number.
@@ -6,27 +6,31 @@ will. Finalising changes no amount: it posts the invoice to the ledger, takes th
 
 from __future__ import annotations
 
-import json
-from datetime import UTC, datetime
+from datetime import date, datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from django.conf import settings
 from django.db import connection, transaction
 from django.db.models import QuerySet
 
-from billing import invoice_lines, ledger
+from billing import evidence, exchange, invoice_lines, invoice_posting, invoice_series, taxes
+from billing.evidence import EvidenceProblem
+from billing.exchange import ExchangeProblem
 from billing.invoice_lines import LineProblem
-from billing.ledger import Entry, Movement
-from billing.models import Invoice, InvoicedTransfer, InvoiceLine, LedgerAccount, Transfer, Wallet
-from billing.money import MoneyProblem, format_minor, minor_digits, minor_to_pico
+from billing.invoice_series import Issue
+from billing.models import Invoice, InvoicedTransfer, InvoiceLine, InvoiceTax, Wallet
+from billing.money import format_minor
 from billing.parties import Tenant
 from billing.periods import month as month_period
+from billing.taxes import TaxProblem, Treatment
 
-SERIES = "INV"
 ONE_BILLER = 7_002
 """First half of the advisory lock under which one tenant's invoices are made, one after the other."""
-
-PRICED_IN = "USD"
+WRITTEN = (
+    "exact", "subtotal", "tax", "total", "usd_total", "parked_reason", "currency", "language", "rate_numerator",
+    "rate_denominator", "rate_on", "rate_source",
+)  # fmt: skip
 
 
 class InvoiceProblem(Exception):
@@ -47,21 +51,22 @@ def draft(*, tenant: Tenant, month: str, now: datetime) -> Invoice:
     Raises PeriodProblem for a text that is no month, InvoiceProblem for a month that has not begun or a currency
     nothing is priced in.
     """
-    period = month_period(month, tenant.timezone)
+    period = month_period(month, tenant.timezone, tenant.billing_anchor_day)
     if period.end is None or period.start > now:
         raise InvoiceProblem(f"{month} has not begun in {tenant.timezone}.")
-    _check_currency(tenant.currency)
     _lock(tenant.id)
-    _drafts(tenant.id).exclude(timezone=tenant.timezone).delete()
+    _drafts(tenant.id).exclude(timezone=tenant.timezone, anchor_day=tenant.billing_anchor_day).delete()
     _drafts(tenant.id).filter(total__lt=0, period_end_at__lte=period.start).delete()
     invoice, _made = Invoice.objects.get_or_create(
         tenant_id=tenant.id,
         period_start_at=period.start,
         status=Invoice.Status.DRAFT,
+        kind=Invoice.Kind.INVOICE,
         defaults={
             "period_label": period.label,
             "period_end_at": period.end,
             "timezone": tenant.timezone,
+            "anchor_day": tenant.billing_anchor_day,
             "currency": tenant.currency,
             "created_at": now,
         },
@@ -69,7 +74,7 @@ def draft(*, tenant: Tenant, month: str, now: datetime) -> Invoice:
     later = _take_back(invoice)
     _claim(invoice)
     for each in (*later, invoice):
-        _fill(each)
+        _fill(each, tenant, now)
     return invoice
 
 
@@ -86,6 +91,8 @@ def finalise(*, invoice: Invoice, now: datetime) -> Invoice:
     if invoice.status != Invoice.Status.DRAFT:
         return invoice
     if not invoice.lines.exists():
+        if invoice.parked_reason:
+            raise InvoiceProblem(invoice.parked_reason)
         raise InvoiceProblem(f"Nothing was used in {invoice.period_label}: there is nothing to invoice.")
     if invoice.total < 0:
         amount = f"{format_minor(-invoice.total, invoice.currency)} {invoice.currency}"
@@ -93,10 +100,28 @@ def finalise(*, invoice: Invoice, now: datetime) -> Invoice:
             f"{amount} are given back in {invoice.period_label}: they are carried over to the next invoice."
         )
     _check_sums(invoice)
-    snapshot = snapshot_of(invoice)
-    _post(invoice, now)
-    _number(invoice, snapshot, now)
+    _check_tax(invoice, now)
+    prepaid = is_prepaid(invoice.tenant_id)
+    settled = prepaid or not invoice.total
+    issue = Issue(
+        status=Invoice.Status.PAID if settled else Invoice.Status.FINALISED,
+        due_on=None if settled else _due_on(invoice, now),
+        snapshot={**snapshot_of(invoice), "evidence": seal(invoice=invoice, now=now)},
+    )
+    invoice_posting.post_invoice(invoice=invoice, prepaid=prepaid, now=now)
+    invoice_series.number(invoice=invoice, issue=issue, now=now)
     return Invoice.objects.get(pk=invoice.pk)
+
+
+def seal(*, invoice: Invoice, now: datetime) -> dict[str, Any]:
+    """What the snapshot says of a draft's evidence pack. Slow for many calls: done before finalising, it is quick there.
+
+    Raises InvoiceProblem if the rows of the pack do not make up the invoice.
+    """
+    try:
+        return evidence.seal(invoice=invoice, now=now)
+    except EvidenceProblem as problem:
+        raise InvoiceProblem(str(problem)) from None
 
 
 def park(*, invoice: Invoice, reason: str) -> Invoice:
@@ -118,7 +143,8 @@ def discard(*, invoice: Invoice) -> None:
 
 def latest_finalised(*, tenant_id: int, month: str) -> Invoice | None:
     """The last numbered invoice of a month, if there is one."""
-    found = Invoice.objects.filter(tenant_id=tenant_id, period_label=month).exclude(status=Invoice.Status.DRAFT)
+    found = Invoice.objects.filter(tenant_id=tenant_id, period_label=month, kind=Invoice.Kind.INVOICE)
+    found = found.exclude(status=Invoice.Status.DRAFT)
     return found.order_by("-id").first()
 
 
@@ -135,17 +161,8 @@ def _lock(tenant_id: int) -> None:
         cursor.execute("SELECT pg_advisory_xact_lock(%s, hashint8(%s))", [ONE_BILLER, tenant_id])
 
 
-def _check_currency(currency: str) -> None:
-    try:
-        minor_digits(currency)
-    except MoneyProblem as problem:
-        raise InvoiceProblem(f"{problem}.") from None
-    if currency != PRICED_IN:
-        raise InvoiceProblem(f"Prices are in {PRICED_IN}; an invoice in {currency} needs a rate, and there is none.")
-
-
 def _drafts(tenant_id: int) -> QuerySet[Invoice]:
-    return Invoice.objects.filter(tenant_id=tenant_id, status=Invoice.Status.DRAFT)
+    return Invoice.objects.filter(tenant_id=tenant_id, status=Invoice.Status.DRAFT, kind=Invoice.Kind.INVOICE)
 
 
 def _take_back(invoice: Invoice) -> list[Invoice]:
@@ -168,20 +185,52 @@ def _claim(invoice: Invoice) -> None:
         )
 
 
-def _fill(invoice: Invoice) -> None:
-    """Write the lines and totals of what is claimed. The total is the sum of rounded lines (EN 16931 BR-CO-10)."""
-    InvoiceLine.objects.filter(invoice=invoice).delete()
+def _fill(invoice: Invoice, tenant: Tenant, now: datetime) -> None:
+    """Write the lines, taxes and totals of what is claimed, or park the draft empty if they cannot be told.
+
+    The total is the sum of rounded lines and of the tax of each category and rate (EN 16931 BR-CO-10, BR-CO-14).
+    """
+    invoice.currency, invoice.language, invoice.parked_reason = tenant.currency, tenant.language, ""
+    lines: list[InvoiceLine] = []
     try:
-        lines = invoice_lines.lines_of(invoice)
+        rate = exchange.rate_for(currency=tenant.currency, day=_day(invoice, now))
+        treatment = _treatment(tenant, invoice, now)
+    except (ExchangeProblem, InvoiceProblem) as problem:
+        InvoicedTransfer.objects.filter(invoice=invoice).delete()
+        invoice.parked_reason = str(problem)[:200]
+    else:
+        invoice.rate_numerator, invoice.rate_denominator = rate.numerator, rate.denominator
+        invoice.rate_on, invoice.rate_source = rate.day, rate.source
+        lines = _lines(invoice, treatment)
+    write_totals(invoice, lines)
+
+
+def _lines(invoice: Invoice, treatment: Treatment) -> list[InvoiceLine]:
+    try:
+        return invoice_lines.lines_of(invoice, treatment)
     except LineProblem as problem:
         raise InvoiceProblem(f"{problem}.") from None
+
+
+def write_totals(invoice: Invoice, lines: list[InvoiceLine]) -> None:
+    """Store a draft with these lines instead of those it has, their tax per category and rate, and the totals."""
+    InvoiceLine.objects.filter(invoice=invoice).delete()
+    InvoiceTax.objects.filter(invoice=invoice).delete()
     InvoiceLine.objects.bulk_create(lines, batch_size=1000)
+    groups = taxes.groups_of(lines)
+    InvoiceTax.objects.bulk_create(
+        InvoiceTax(
+            invoice=invoice, tenant_id=invoice.tenant_id, category=group.category, rate=group.rate, base=group.base,
+            amount=group.amount,
+        )
+        for group in groups
+    )  # fmt: skip
     invoice.exact = sum(int(line.exact) for line in lines)
     invoice.subtotal = sum(line.amount for line in lines)
-    invoice.tax = 0
+    invoice.tax = sum(group.amount for group in groups)
     invoice.total = invoice.subtotal + invoice.tax
-    invoice.parked_reason = ""
-    invoice.save(update_fields=["exact", "subtotal", "tax", "total", "parked_reason"])
+    invoice.usd_total = exchange.rate_of(invoice).to_usd(invoice.total) if lines else 0
+    invoice.save(update_fields=WRITTEN)
 
 
 def _check_sums(invoice: Invoice) -> None:
@@ -190,43 +239,49 @@ def _check_sums(invoice: Invoice) -> None:
         cursor.execute(
             """SELECT (SELECT coalesce(sum(exact), 0) FROM billing_invoiceline WHERE invoice_id = %(id)s),
             (SELECT coalesce(sum(amount), 0) FROM billing_invoiceline WHERE invoice_id = %(id)s),
+            (SELECT coalesce(sum(amount), 0) FROM billing_invoicetax WHERE invoice_id = %(id)s),
             (SELECT coalesce(sum(e.amount), 0) FROM billing_invoicedtransfer i
                 JOIN billing_ledgerentry e ON e.transfer_id = i.transfer_id
                 JOIN billing_ledgeraccount a ON a.id = e.account_id AND a.kind IN ('wallet', 'accrued')
                 WHERE i.invoice_id = %(id)s)""",
             {"id": invoice.pk},
         )
-        exact, rounded, posted = map(int, cursor.fetchone())
-    if not exact == posted == int(invoice.exact) or rounded != invoice.total:
+        exact, rounded, tax, posted = map(int, cursor.fetchone())
+    if not exact == posted == int(invoice.exact) or (rounded, tax) != (invoice.subtotal, invoice.tax):
         raise InvoiceProblem(f"The draft of {invoice.period_label} differs from the ledger; build it again.")
 
 
-def _mode(tenant_id: int) -> str:
-    wallet = Wallet.objects.filter(tenant_id=tenant_id).first()
-    return wallet.mode if wallet else Wallet.Mode.POSTPAID
+def _check_tax(invoice: Invoice, now: datetime) -> None:
+    """What the snapshot will say of the tenant must be what its tax was decided by."""
+    treatment = _treatment(invoice.tenant, invoice, now)
+    lines = invoice.lines.exclude(tax_category=treatment.category, tax_rate=treatment.rate)
+    if lines.exists() or invoice.currency != invoice.tenant.currency:
+        raise InvoiceProblem(f"What the tax of {invoice.period_label} depends on has changed: build the draft again.")
 
 
-def _post(invoice: Invoice, now: datetime) -> None:
-    """Move what is owed to the books: exact out of ``accrued``, rounded into ``receivable``, the rest to ``rounding``.
+def _due_on(invoice: Invoice, now: datetime) -> date:
+    """The last day to pay: the tenant's days of payment, or those of the settings, after the day of issue."""
+    days = invoice.tenant.payment_days
+    issued = now.astimezone(ZoneInfo(invoice.timezone)).date()
+    return issued + timedelta(days=settings.PAYMENT_DAYS if days is None else days)
 
-    Prepaid usage has left the wallet already; the wallet bears the rounding alone.
-    """
-    kinds = LedgerAccount.Kind
-    rounded = minor_to_pico(invoice.total, invoice.currency)
-    rounding = rounded - int(invoice.exact)
-    entries: tuple[Entry, ...]
-    if _mode(invoice.tenant_id) == Wallet.Mode.PREPAID:
-        entries = (Entry(kinds.WALLET, rounding), Entry(kinds.ROUNDING, -rounding))
-    else:
-        entries = (
-            Entry(kinds.ACCRUED, -int(invoice.exact)),
-            Entry(kinds.RECEIVABLE, rounded),
-            Entry(kinds.ROUNDING, -rounding),
-        )
-    movement = Movement(Transfer.Kind.INVOICE, f"invoice:{invoice.pk}", now, entries)
-    ledger.post(tenant=invoice.tenant, movement=movement, now=now)
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT charge_wallet(%s, %s)", [invoice.tenant_id, rounding])
+
+def _treatment(tenant: Tenant, invoice: Invoice, now: datetime) -> Treatment:
+    try:
+        return taxes.treatment_of(tenant=tenant, day=_day(invoice, now))
+    except TaxProblem as problem:
+        raise InvoiceProblem(str(problem)) from None
+
+
+def _day(invoice: Invoice, now: datetime) -> date:
+    """The day whose tax and exchange rates hold: the last of the period, or today while it runs."""
+    last = min(now, invoice.period_end_at - timedelta(microseconds=1))
+    return last.astimezone(ZoneInfo(invoice.timezone)).date()
+
+
+def is_prepaid(tenant_id: int) -> bool:
+    """Whether a tenant's usage is paid from its wallet before it is invoiced."""
+    return Wallet.objects.filter(tenant_id=tenant_id, mode=Wallet.Mode.PREPAID).exists()
 
 
 def snapshot_of(invoice: Invoice) -> dict[str, Any]:
@@ -235,25 +290,18 @@ def snapshot_of(invoice: Invoice) -> dict[str, Any]:
     price_ids = set(invoice.lines.values_list("price_id", flat=True))
     return {
         "seller": dict(settings.SELLER),
-        "buyer": {"name": tenant.name, "slug": tenant.slug, "address": tenant.address},
-        "mode": _mode(tenant.id),
+        "buyer": {
+            "name": tenant.name, "slug": tenant.slug, "address": tenant.address, "country": tenant.country,
+            "vat_id": tenant.vat_id, "email": tenant.billing_email,
+        },
+        "mode": Wallet.Mode.PREPAID if is_prepaid(tenant.id) else Wallet.Mode.POSTPAID,
+        "language": invoice.language,
+        "anchor_day": invoice.anchor_day,
+        "taxes": [
+            {"category": row.category, "rate": row.rate, "base": row.base, "amount": row.amount}
+            for row in invoice.taxes.order_by("category", "rate")
+        ],
         "timezone": invoice.timezone,
         "prices": invoice_lines.prices_of(price_ids),
         "annex": invoice_lines.annex_of(invoice),
-    }
-
-
-def _number(invoice: Invoice, snapshot: dict[str, object], now: datetime) -> None:
-    """The next number of the series and year: a sequence would leave gaps, MAX + 1 would give a number twice."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            """WITH given AS (
-                INSERT INTO billing_invoiceseries AS s (series, year, last_number) VALUES (%s, %s, 1)
-                ON CONFLICT (series, year) DO UPDATE SET last_number = s.last_number + 1
-                RETURNING series, year, last_number)
-            UPDATE billing_invoice SET status = 'finalised', finalised_at = %s, snapshot = %s, parked_reason = '',
-                number = series || '-' || year || '-' ||
-                    lpad(last_number::text, greatest(5, length(last_number::text)), '0')
-            FROM given WHERE id = %s""",
-            [SERIES, now.astimezone(UTC).year, now, json.dumps(snapshot), invoice.pk],
-        )
+    }  # fmt: skip

@@ -329,12 +329,18 @@ def test_it_says_in_words_why_there_is_no_invoice(world: World, month: str, says
         close(world, month)
 
 
-def test_a_currency_nothing_is_priced_in_is_refused(world: World) -> None:
+def test_a_currency_without_a_rate_parks_the_draft_and_invoices_nothing(world: World) -> None:
     world.use(Usage(input=10**6))
     for currency in ("EUR", "XXX"):
         world.tenant.currency = currency
-        with pytest.raises(InvoiceProblem, match=currency):
-            close(world)
+        parked = close(world)
+        assert (parked.number, parked.total) == (None, 0)
+        assert currency in parked.parked_reason
+        with as_operator(), pytest.raises(InvoiceProblem, match=currency):
+            invoices.finalise(invoice=parked, now=world.clock)
+        assert balanced(world)
+    world.tenant.currency = "USD"
+    assert close(world).total == 15
 
 
 def test_a_difference_in_the_books_parks_that_tenants_invoice_only(world: World) -> None:

@@ -1,10 +1,12 @@
 -- What holds of finalised invoices, credit notes and the rows they are made with, whoever writes.
 
 -- A finalised invoice keeps every value. Its status goes on once: to paid, void or uncollectible; a credit note's never.
+-- Where there is nothing to pay, a draft becomes paid at once.
 CREATE OR REPLACE FUNCTION keep_finalised() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     IF OLD.status = 'draft' THEN
-        IF TG_OP = 'UPDATE' AND NEW.status NOT IN ('draft', 'finalised') THEN
+        IF TG_OP = 'UPDATE' AND NEW.status NOT IN ('draft', 'finalised') AND NOT (NEW.status = 'paid'
+                AND (NEW.total = 0 OR NEW.snapshot ->> 'mode' = 'prepaid')) THEN
             RAISE EXCEPTION 'a draft is finalised before it is %', NEW.status USING ERRCODE = 'integrity_constraint_violation';
         END IF;
     ELSIF TG_OP = 'DELETE' OR NEW.status = 'draft' OR (to_jsonb(NEW) - 'status') <> (to_jsonb(OLD) - 'status') THEN
