@@ -72,7 +72,7 @@ class App:
             await self._refuse(exchange, shown, BadRequest("The body was broken off.", "invalid_request_body"))
         except Exception:
             logger.exception("request req_%s failed", request_id)
-            await self._refuse(exchange, shown, Internal())
+            await self._refuse(exchange, shown, Internal(charged=exchange.charged))
 
     async def _route(self, method: str, path: str, surface: Surface, exchange: Exchange) -> None:
         """Everything but a call: preflights, questions about models and calls, and what there is not."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from functools import lru_cache
 from typing import NamedTuple
@@ -40,13 +40,14 @@ class Demands(NamedTuple):
 NONE = Demands()
 
 
-def read(headers: Mapping[bytes, bytes]) -> Demands:
-    """The demands of a request; raises BadRequest naming the header."""
+def read(headers: Mapping[bytes, bytes], sent: Iterable[tuple[bytes, bytes]] = ()) -> Demands:
+    """The demands of a request; raises BadRequest naming the header, also for one that was ``sent`` twice."""
     if headers.keys().isdisjoint(NAMES):
         return NONE
     patience, silence = _patience(headers.get(TIMEOUT, b"")), _patience(headers.get(READ_TIMEOUT, b""))
     if DEMANDING.isdisjoint(headers):
         return Demands(patience=patience, silence=silence)
+    only_once(DEMANDING, sent)
     run = headers.get(RUN_ID, b"").strip()
     if run and _RUN.fullmatch(run) is None:
         raise BadRequest("x-run-id takes 1 to 128 visible ASCII characters.", "invalid_value", param="x-run-id")
@@ -54,6 +55,15 @@ def read(headers: Mapping[bytes, bytes]) -> Demands:
     if budget is not None and not run:
         raise BadRequest("x-run-budget needs an x-run-id.", "missing_required_parameter", param="x-run-id")
     return Demands(_amount(headers, MAX_COST), run.decode(), budget, patience, silence)
+
+
+def only_once(names: Iterable[bytes], sent: Iterable[tuple[bytes, bytes]]) -> None:
+    """Raise BadRequest where one of these headers was sent twice: which of the two was meant nobody can tell."""
+    given = [name for name, _ in sent]
+    for name in names:
+        if given.count(name) > 1:
+            shown = name.decode()
+            raise BadRequest(f"{shown} was sent more than once.", "invalid_value", param=shown)
 
 
 def _amount(headers: Mapping[bytes, bytes], name: bytes) -> int | None:

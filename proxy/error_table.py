@@ -105,7 +105,7 @@ ERRORS: tuple[ErrorRow, ...] = (
         "A budget, the wallet, the credit line or a run has no room for what the call can cost.",
         "See `limit.remedy`, or lower `max_tokens`: its price is held.",
     ),
-    ErrorRow(500, SERVER, "internal_error", "Our fault; the call was not charged.", "Try again; report the id."),
+    ErrorRow(500, SERVER, "internal_error", "Our fault; the message says whether the call was charged.", "Try again; report the id."),
     ErrorRow(502, SERVER, "bad_gateway", "The upstream failed, or broke off.", "Try again."),
     ErrorRow(503, SERVER, "upstream_overloaded", "The upstream has no capacity.", "Wait as `retry-after` says."),
     ErrorRow(503, SERVER, "price_unavailable", "The model has no price now, so nobody may call it.", "Tell us."),

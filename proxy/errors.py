@@ -139,8 +139,9 @@ class QuotaExhausted(GatewayError):
 
 
 class Internal(GatewayError):
-    def __init__(self) -> None:
-        super().__init__("Something failed on our side. The call was not charged.", "internal_error")
+    def __init__(self, *, charged: bool = False) -> None:
+        outcome = "The call was charged: its receipt says what for." if charged else "The call was not charged."
+        super().__init__(f"Something failed on our side. {outcome}", "internal_error")
 
 
 class Unavailable(GatewayError):

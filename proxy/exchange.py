@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from proxy import content_encoding
@@ -40,11 +40,14 @@ class HungUp(Exception):
 
 
 class Exchange:
-    """One request and its answer. ``headers`` are the client's, by lower-case name; of a name sent twice, the last."""
+    """One request and its answer. ``headers`` are the client's, by lower-case name; of a name sent twice, the last.
+
+    ``sent`` are all of them; ``charged`` says that the call was settled at a cost before its answer was sent.
+    """
 
     __slots__ = (
-        "_extra", "_most_body", "_named", "_patience", "_sent", "_unread", "deployment", "headers",
-        "late", "query", "receive", "recorded", "request_id", "send", "started",
+        "_extra", "_most_body", "_named", "_patience", "_unread", "charged", "deployment", "headers",
+        "late", "query", "receive", "recorded", "request_id", "send", "sent", "started",
     )  # fmt: skip
 
     def __init__(
@@ -57,13 +60,13 @@ class Exchange:
         most_body: int,
         patience: Patience,
     ) -> None:
-        self._sent = scope["headers"]
+        self.sent: Sequence[tuple[bytes, bytes]] = scope["headers"]
         self.query: bytes = scope["query_string"]
-        self.headers: dict[bytes, bytes] = dict(self._sent)
+        self.headers: dict[bytes, bytes] = dict(self.sent)
         self.receive = receive
         self.send = send
         self.request_id = request_id
-        self.started = self.recorded = self.late = False
+        self.started = self.recorded = self.late = self.charged = False
         self.deployment = ""
         self._most_body = most_body
         self._patience = patience
@@ -82,9 +85,9 @@ class Exchange:
         """The API key of ``Authorization: Bearer``, ``x-api-key`` or ``api-key``; two that differ are refused."""
         headers = self.headers
         usual, alone = headers.get(b"authorization", b""), b"x-api-key" not in headers and b"api-key" not in headers
-        if alone and usual.startswith(b"Bearer ") and len(headers) == len(self._sent):
+        if alone and usual.startswith(b"Bearer ") and len(headers) == len(self.sent):
             return usual[7:].strip()
-        given = [value for name, value in self._sent if name in CREDENTIALS]
+        given = [value for name, value in self.sent if name in CREDENTIALS]
         found = {credential for value in given if (credential := _credential(value))}
         if len(found) > 1:
             raise BadRequest("Two different API keys were sent.", "invalid_api_key")

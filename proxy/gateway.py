@@ -125,6 +125,7 @@ class Gateway:
             if exchange.deployment:
                 raw = named(raw, exchange.deployment)
             if b"idempotency-key" in exchange.headers:
+                demands.only_once((b"idempotency-key",), exchange.sent)
                 await self._serve_once(exchange, surface, path, Once(self._memory.idempotency, grant, path, raw))
                 return
         else:
@@ -132,7 +133,7 @@ class Gateway:
         chat = surface.parse(raw)
         if chat.operation == "messages":
             chat.native_headers = messages_request.native_headers(exchange.headers)
-        wants = demands.read(exchange.headers)
+        wants = demands.read(exchange.headers, exchange.sent)
         wanted = quote(chat, grant, self.directory, wants)
         meter = UsageMeter(exchange.request_id, grant, wanted.candidates[0].price, self._journal, self._limiter)
         if (missing := recollection.missing(chat, wanted)) and await self._recalled(chat, grant, missing):
@@ -159,6 +160,8 @@ class Gateway:
         finally:
             if not meter.ended:  # cancelled, or a fault of ours
                 meter.void(500, "internal_error")
+            elif not exchange.started:
+                exchange.charged = bool(meter.cost)
 
     async def _serve_once(self, exchange: Exchange, surface: Surface, path: str, once: Once) -> None:
         """Serve a call under an idempotency key, or repeat the answer that the key had before.

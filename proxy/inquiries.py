@@ -62,7 +62,7 @@ class Inquiries:
         """What the chat completion in the body would cost; nothing is held and nothing is charged."""
         grant = self._gateway.authenticate(exchange.key)
         chat = PLAIN.parse(await exchange.body())
-        wants = demands.read(exchange.headers)
+        wants = demands.read(exchange.headers, exchange.sent)
         wanted = quote(chat, grant, self._gateway.directory, wants)
         rooms = await self._reader.room_of(grant.tenant_id, wanted.span.names)
         if wants.run_id:

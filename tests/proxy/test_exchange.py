@@ -13,6 +13,7 @@ import brotli
 import pytest
 
 from proxy import live
+from proxy.app import App
 from proxy.errors import BadRequest, RequestTimeout, TooLarge
 from proxy.exchange import Exchange, HungUp
 from proxy.live import LiveStream, LiveStreams
@@ -190,3 +191,25 @@ async def test_keepalives_go_out_only_in_silence() -> None:
     assert stream.reason is not None
     assert stream.reason.status == 504
     await streams.stop()
+
+
+@pytest.mark.parametrize(("charged", "said"), [(False, "was not charged"), (True, "was charged")])
+async def test_a_fault_of_ours_says_whether_the_call_was_charged(charged: bool, said: str) -> None:
+    sent: list[dict[str, Any]] = []
+
+    class Tripping:
+        def new_id(self) -> str:
+            return "0" * 24
+
+        async def serve(self, exchange: Exchange, *_: object) -> None:
+            exchange.charged = charged
+            raise KeyError("a fault")
+
+    async def send(message: dict[str, Any]) -> None:
+        sent.append(message)
+
+    app = App(Tripping(), None, most_body=100)  # type: ignore[arg-type]
+    scope = {"type": "http", "method": "POST", "path": "/v1/chat/completions", "query_string": b"", "headers": []}
+    await app(scope, never, send)
+    assert sent[0]["status"] == 500
+    assert said in sent[1]["body"].decode()

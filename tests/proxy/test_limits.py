@@ -87,6 +87,16 @@ def test_calls_that_the_rates_refuse_leave_no_runs(town: Town) -> None:
     assert made == [(f"{issued['id']}-0",)]
 
 
+@pytest.mark.parametrize("name", ["x-max-cost", "x-run-id", "x-run-budget", "idempotency-key"])
+def test_what_bounds_a_call_is_said_once(town: Town, key: str, name: str) -> None:
+    given = {"x-max-cost": "1", "x-run-id": "twice", "x-run-budget": "1", "idempotency-key": "twice"}
+    headers = [*bearer(key).items(), *given.items(), (name, "5")]
+    for path in ("/v1/chat/completions", "/v1/estimate"):
+        refused = town.http.post(path, json=body(), headers=headers)
+        if path.endswith("completions") or name != "idempotency-key":
+            assert (refused.status_code, refused.json()["error"]["param"]) == (400, name)
+
+
 # -- money
 
 
