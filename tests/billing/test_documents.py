@@ -162,6 +162,7 @@ def test_names_no_font_can_draw_are_marked_and_said_to_be(world: World) -> None:
 
 @pytest.mark.usefixtures("seller")
 def test_it_says_where_to_pay_in_groups_of_four(world: World) -> None:
+    change(world, country="US")
     world.use(Usage(input=10**6))
     text = text_of(drawn(close(world)))
     assert "DE89 3704 0044 0532 0130 00" in text
