@@ -1,0 +1,100 @@
+"""What an export's columns are: name, type, and the SQL that gives it. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from billing.meters import COUNTERS
+
+
+class Type(StrEnum):
+    """How a column reads: ``usd`` is an exact decimal with twelve places, ``moment`` is UTC, ``words`` are people's."""
+
+    TEXT = "text"
+    WORDS = "words"
+    NUMBER = "number"
+    USD = "usd"
+    MINOR = "minor"
+    MOMENT = "moment"
+    FLAG = "flag"
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column; ``sql`` is an expression over the rows of its export."""
+
+    name: str
+    type: Type
+    sql: str
+    about: str
+
+
+def usd(name: str, pico: str, about: str) -> Column:
+    """Picodollars as US dollars, exactly: NUMERIC, so that no float comes near."""
+    return Column(name, Type.USD, f"({pico})::numeric / 1000000000000", about)
+
+
+TOKENS = tuple(
+    Column(name, Type.NUMBER, f"r.{name}", f"{name.replace('_', ' ')}: tokens or pieces") for name in COUNTERS
+)
+WHOSE = (
+    Column("project", Type.WORDS, "coalesce(p.name, '')", "the project's name"),
+    Column("api_key", Type.WORDS, "coalesce(k.name, '')", "the key's name"),
+    Column("api_key_id", Type.TEXT, "coalesce(k.public_id, '')", "the key's public id"),
+)
+CALLS = (
+    Column("id", Type.TEXT, "'req_' || left(replace(r.id::text, '-', ''), 24)", "the request id that the answer had"),
+    Column("admitted_at", Type.MOMENT, "r.opened_at", "when the call was admitted"),
+    Column("settled_at", Type.MOMENT, "r.settled_at", "when it was settled; empty while it runs"),
+    *WHOSE,
+    Column("model", Type.TEXT, "r.model", "the model that is charged"),
+    Column("requested_model", Type.WORDS, "r.requested_model", "the model as it was asked for"),
+    Column("operation", Type.TEXT, "r.operation", "chat, messages, responses, embeddings or images"),
+    Column("run_id", Type.WORDS, "r.run_id", "the run it belonged to"),
+    Column("stream", Type.FLAG, "r.stream", "whether it was streamed"),
+    Column("state", Type.TEXT, "r.state", "open, settled or voided"),
+    Column("basis", Type.TEXT, "coalesce(r.basis, '')", "exact, or estimated where the upstream gave no counts"),
+    Column("status", Type.NUMBER, "r.status", "the HTTP status of the answer"),
+    Column("error_code", Type.TEXT, "r.error_code", "what went wrong"),
+    *TOKENS,
+    Column("price_version", Type.NUMBER, "r.price_id", "the price that rated it"),
+    usd("cost_usd", "r.cost", "what it cost"),
+)
+USAGE = (
+    Column("date", Type.TEXT, "r.day::text", "the day in the tenant's time zone"),
+    *WHOSE,
+    Column("model", Type.TEXT, "r.model", "the model"),
+    Column("price_version", Type.NUMBER, "r.price_id", "the price that rated it"),
+    Column("requests", Type.NUMBER, "r.requests", "settled calls"),
+    Column("estimated", Type.NUMBER, "r.estimated", "how many of them were estimated"),
+    *TOKENS,
+    usd("cost_usd", "r.cost", "what they cost"),
+)
+LEDGER = (
+    Column("entry", Type.NUMBER, "r.id", "the entry's number"),
+    Column("transfer", Type.NUMBER, "t.id", "the movement it is a side of"),
+    Column("kind", Type.TEXT, "t.kind", "usage, charge, top_up, payment, invoice and so on"),
+    Column("effective_at", Type.MOMENT, "t.effective_at", "when it counts"),
+    Column("posted_at", Type.MOMENT, "t.posted_at", "when it was written"),
+    Column("account", Type.TEXT, "a.kind", "the account"),
+    Column("house", Type.FLAG, "a.tenant_id IS NULL", "whether the account is the operator's"),
+    Column("currency", Type.TEXT, "r.currency", "ISO 4217"),
+    Column("amount", Type.USD, "r.amount::numeric / 1000000000000", "debit positive, credit negative"),
+    Column("memo", Type.WORDS, "t.memo", "what it was for"),
+)
+INVOICES = (
+    Column("number", Type.TEXT, "i.number", "the invoice's number"),
+    Column("status", Type.TEXT, "i.status", "finalised, paid, void or uncollectible"),
+    Column("period", Type.TEXT, "i.period_label", "the month it is for"),
+    Column("finalised_at", Type.MOMENT, "i.finalised_at", "when it was issued"),
+    Column("currency", Type.TEXT, "i.currency", "ISO 4217"),
+    Column("line", Type.NUMBER, "r.position", "the line's place"),
+    Column("line_period", Type.TEXT, "r.period_label", "the month the line is of"),
+    Column("model", Type.TEXT, "r.model", "the model; empty for charges"),
+    Column("token_class", Type.TEXT, "r.token_class", "the class of tokens, or the surcharge"),
+    Column("description", Type.WORDS, "r.description", "what a charge is for"),
+    Column("quantity", Type.NUMBER, "r.quantity", "how many"),
+    usd("exact_usd", "r.exact", "before rounding"),
+    Column("amount_minor", Type.MINOR, "r.amount", "rounded once, in minor units of the currency"),
+)

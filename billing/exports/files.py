@@ -1,0 +1,86 @@
+"""Pages as CSV text or as a Parquet file, in bounded memory: one page of rows at a time."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import IO, Any
+
+import pyarrow
+import pyarrow.parquet
+
+from billing.exports.columns import Column, Type
+from billing.exports.pages import Row
+
+FORMULA = ("=", "+", "-", "@", "\t", "\r")
+"""A cell that begins with one of these is run as a formula by spreadsheets."""
+PARQUET = {
+    Type.TEXT: pyarrow.string(),
+    Type.WORDS: pyarrow.string(),
+    Type.NUMBER: pyarrow.int64(),
+    Type.USD: pyarrow.decimal128(38, 12),
+    Type.MINOR: pyarrow.int64(),
+    Type.MOMENT: pyarrow.timestamp("us", tz="UTC"),
+    Type.FLAG: pyarrow.bool_(),
+}
+
+
+def csv_parts(columns: Sequence[Column], pages: Iterable[list[Row]]) -> Iterator[bytes]:
+    """UTF-8 CSV (RFC 4180): the names of the columns, then a part for each page."""
+    yield _text([[column.name for column in columns]])
+    types = [column.type for column in columns]
+    for page in pages:
+        yield _text([[_cell(kind, value) for kind, value in zip(types, row, strict=True)] for row in page])
+
+
+def write_parquet(target: IO[bytes], columns: Sequence[Column], pages: Iterable[list[Row]]) -> int:
+    """A Parquet file with a row group for each page; returns the number of rows."""
+    schema = pyarrow.schema([pyarrow.field(column.name, PARQUET[column.type]) for column in columns])
+    rows = 0
+    with pyarrow.parquet.ParquetWriter(target, schema, compression="zstd") as writer:
+        for page in pages:
+            fields = zip(*page, strict=True)
+            arrays = [
+                pyarrow.array([_value(column.type, value) for value in values], type=PARQUET[column.type])
+                for column, values in zip(columns, fields, strict=True)
+            ]
+            writer.write_table(pyarrow.Table.from_arrays(arrays, schema=schema))
+            rows += len(page)
+    return rows
+
+
+def _text(rows: list[list[str]]) -> bytes:
+    out = io.StringIO(newline="")
+    csv.writer(out, lineterminator="\r\n").writerows(rows)
+    return out.getvalue().encode()
+
+
+def _cell(kind: Type, value: Any) -> str:
+    if value is None:
+        return ""
+    if kind is Type.WORDS and value.startswith(FORMULA):
+        return "'" + str(value)
+    if kind is Type.USD:
+        return f"{Decimal(value):.12f}"
+    if kind is Type.MOMENT:
+        return _utc(value).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    if kind is Type.FLAG:
+        return "true" if value else "false"
+    return str(value)
+
+
+def _value(kind: Type, value: Any) -> Any:
+    if value is None:
+        return None
+    if kind is Type.USD:
+        return Decimal(value).quantize(Decimal("1E-12"))
+    if kind in (Type.NUMBER, Type.MINOR):
+        return int(value)
+    return _utc(value) if kind is Type.MOMENT else value
+
+
+def _utc(moment: datetime) -> datetime:
+    return moment.astimezone(UTC)
