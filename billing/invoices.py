@@ -54,7 +54,7 @@ def draft(*, tenant: Tenant, month: str, now: datetime) -> Invoice:
     period = month_period(month, tenant.timezone, tenant.billing_anchor_day)
     if period.end is None or period.start > now:
         raise InvoiceProblem(f"{month} has not begun in {tenant.timezone}.")
-    _lock(tenant.id)
+    lock(tenant.id)
     _drafts(tenant.id).exclude(timezone=tenant.timezone, anchor_day=tenant.billing_anchor_day).delete()
     _drafts(tenant.id).filter(total__lt=0, period_end_at__lte=period.start).delete()
     invoice, _made = Invoice.objects.get_or_create(
@@ -86,8 +86,8 @@ def finalise(*, invoice: Invoice, now: datetime) -> Invoice:
     holding up other tenants. Raises InvoiceProblem if there is nothing on the draft or its sums disagree, CarriedOver
     if its total is negative: discarded, its lines are on the next invoice.
     """
-    _lock(invoice.tenant_id)
-    invoice = _reread(invoice)
+    lock(invoice.tenant_id)
+    invoice = reread(invoice)
     if invoice.status != Invoice.Status.DRAFT:
         return invoice
     if not invoice.lines.exists():
@@ -134,8 +134,8 @@ def park(*, invoice: Invoice, reason: str) -> Invoice:
 @transaction.atomic
 def discard(*, invoice: Invoice) -> None:
     """Take back a draft; what was on it is on no invoice again. Raises InvoiceProblem if it is none any more."""
-    _lock(invoice.tenant_id)
-    invoice = _reread(invoice)
+    lock(invoice.tenant_id)
+    invoice = reread(invoice)
     if invoice.status != Invoice.Status.DRAFT:
         raise InvoiceProblem(f"This invoice is {invoice.status}: it can no longer be discarded.")
     invoice.delete()
@@ -148,7 +148,7 @@ def latest_finalised(*, tenant_id: int, month: str) -> Invoice | None:
     return found.order_by("-id").first()
 
 
-def _reread(invoice: Invoice) -> Invoice:
+def reread(invoice: Invoice) -> Invoice:
     """The invoice as it is now, locked; somebody else may have discarded it."""
     found = Invoice.objects.select_for_update(of=("self",)).select_related("tenant").filter(pk=invoice.pk).first()
     if found is None:
@@ -156,7 +156,8 @@ def _reread(invoice: Invoice) -> Invoice:
     return found
 
 
-def _lock(tenant_id: int) -> None:
+def lock(tenant_id: int) -> None:
+    """Wait until nobody else makes invoices of this tenant, up to the end of the transaction."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(%s, hashint8(%s))", [ONE_BILLER, tenant_id])
 
@@ -284,6 +285,12 @@ def is_prepaid(tenant_id: int) -> bool:
     return Wallet.objects.filter(tenant_id=tenant_id, mode=Wallet.Mode.PREPAID).exists()
 
 
+def taxes_of(invoice: Invoice) -> list[dict[str, object]]:
+    """The tax of an invoice per category and rate, for its snapshot: basis points and minor units."""
+    rows = invoice.taxes.order_by("category", "rate").values("category", "rate", "base", "amount")
+    return [dict(row) for row in rows]
+
+
 def snapshot_of(invoice: Invoice) -> dict[str, Any]:
     """Everything the document says that could change later, as it is now. Picodollars are texts."""
     tenant = invoice.tenant
@@ -297,10 +304,7 @@ def snapshot_of(invoice: Invoice) -> dict[str, Any]:
         "mode": Wallet.Mode.PREPAID if is_prepaid(tenant.id) else Wallet.Mode.POSTPAID,
         "language": invoice.language,
         "anchor_day": invoice.anchor_day,
-        "taxes": [
-            {"category": row.category, "rate": row.rate, "base": row.base, "amount": row.amount}
-            for row in invoice.taxes.order_by("category", "rate")
-        ],
+        "taxes": taxes_of(invoice),
         "timezone": invoice.timezone,
         "prices": invoice_lines.prices_of(price_ids),
         "annex": invoice_lines.annex_of(invoice),
