@@ -35,6 +35,7 @@ app.conf.beat_schedule = {
     "expire_credit": {"task": "billing.expire_credit", "schedule": 60, "options": {"expires": 60}},
     "prepare": {"task": "billing.prepare", "schedule": 600, "options": {"expires": 600}},
     "forget": {"task": "billing.forget", "schedule": 600, "options": {"expires": 600}},
+    "overruns": {"task": "proxy.find_overruns", "schedule": 600, "options": {"expires": 600}},
     "learn": {"task": "proxy.learn_estimates", "schedule": 600, "options": {"expires": 600}},
     "close": {"task": "billing.close_periods", "schedule": crontab(minute="20"), "options": {"expires": 3600}},
     "check": {"task": "billing.check_books", "schedule": crontab(hour="3", minute="40"), "options": {"expires": 3600}},

@@ -274,6 +274,7 @@ class Finding(models.Model):
         TOKENS = "tokens", "token counts changed"
         LATENCY = "latency", "much slower than it was"
         FAILING = "failing", "probes fail"
+        OVERRUN = "overrun", "calls cost more than was held"
 
     class State(models.TextChoices):
         OPEN = "open", "open"

@@ -13,7 +13,7 @@ from django.conf import settings
 from django.utils.timezone import now as current_time
 
 from billing.celery import app
-from proxy import learning, verification
+from proxy import learning, overruns, verification
 from proxy.models import RouteHealth
 
 logger = logging.getLogger(__name__)
@@ -38,6 +38,13 @@ def forget_health(**_unknown: Any) -> None:
     now = current_time()
     RouteHealth.objects.filter(starts_at__lt=now - verification.KEPT).delete()
     verification.forget(now=now)
+
+
+@app.task(name="proxy.find_overruns")
+def find_overruns(**_unknown: Any) -> None:
+    """Tell operators of upstreams whose calls cost more than was held."""
+    for told in overruns.find(now=current_time()):
+        logger.error("calls cost more than was held: %s", told)
 
 
 @app.task(name="proxy.learn_estimates")

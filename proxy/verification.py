@@ -71,7 +71,7 @@ def keep(route: Route, seen: Seen, *, now: datetime) -> RouteProbe:
         latency_ms=list(seen.latency_ms),
     )
     for kind, before, after in compare(probe, _since_acknowledged(route, earlier)):
-        _raise(route, kind, before, after, now)
+        raise_finding(route, kind, before, after, now)
     return probe
 
 
@@ -131,7 +131,7 @@ def _since_acknowledged(route: Route, earlier: list[RouteProbe]) -> dict[Finding
     }
 
 
-def _raise(route: Route, kind: Finding.Kind, before: str, after: str, now: datetime) -> None:
+def raise_finding(route: Route, kind: Finding.Kind, before: str, after: str, now: datetime) -> None:
     """A finding, or one time more of the one that is open."""
     told = {"before": before[:300], "after": after[:300]}
     subject = f"{route}: {kind.label}"[:500]

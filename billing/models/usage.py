@@ -107,6 +107,11 @@ class UsageEvent(models.Model):
     def __str__(self) -> str:
         return f"req_{self.id.hex[:24]}"
 
+    @property
+    def over_hold(self) -> bool:
+        """Whether it cost more than was held: its upstream did not keep to the limit that it was given."""
+        return self.state == self.State.SETTLED and self.cost > self.hold
+
 
 class UsageAdjustment(models.Model):
     """The difference between a swept event's estimate and its true usage that came late; signed, once per event.

@@ -109,6 +109,7 @@ class CallShown(serializers.Serializer[Any]):
     completion_tokens = serializers.IntegerField()
     cost = UsdField()
     hold = UsdField()
+    over_hold = serializers.BooleanField()
     attempts = serializers.IntegerField()
     first_byte_ms = serializers.IntegerField()
     duration_ms = serializers.IntegerField()

@@ -185,3 +185,21 @@ def test_an_answer_too_deep_to_be_told_costs_nothing(town: Town, key: str, stubb
     assert answer.status_code == 502
     event = town.event(answer.headers["x-request-id"])
     assert (event["state"], event["cost"]) == ("voided", 0)
+
+
+def test_what_an_upstream_used_beyond_its_limit_is_charged_shown_and_told(
+    town: Town, key: str, stubborn: Stubborn
+) -> None:
+    usage = {"prompt_tokens": 10, "completion_tokens": 50_000, "total_tokens": 50_010}
+    model = stubborn.offer(town, "greedy", lambda _: [whole("y" * 200_000, usage=usage)])
+    answer = town.post(key, ready(town, key, model))
+    event = town.event(answer.headers["x-request-id"])
+    assert (event["basis"], event["cost"]) == ("exact", 50_010 * 10**6)
+    assert event["cost"] > event["hold"]
+    findings = "SELECT after, times FROM proxy_finding WHERE kind = 'overrun' AND subject LIKE '%%greedy%%'"
+    for _ in range(2):  # what was told once is not told again
+        run = "from django.utils.timezone import now; from proxy import overruns; overruns.find(now=now())"
+        town.product.manage("shell", "-c", run)
+        ((after, times),) = town.product.query(findings)
+        assert times == 1
+        assert after.startswith("1 calls, by up to 0.0")

@@ -44,6 +44,14 @@ def test_it_multiplies_every_class_on_the_receipt(cast: Cast) -> None:
     assert "$1.00" in page, "the hold"
 
 
+def test_it_says_which_call_cost_more_than_was_held(cast: Cast) -> None:
+    request = cast.call(usage=Usage(output=2_000_000))
+    assert "the upstream used more than its limit" in cast.client().get(cast.url(f"calls/{request}/")).content.decode()
+    assert "over its hold" in cast.client().get(cast.url("calls/")).content.decode()
+    usual = cast.call(usage=Usage(output=20))
+    assert "used more than its limit" not in cast.client().get(cast.url(f"calls/{usual}/")).content.decode()
+
+
 def test_it_explains_a_call_that_failed(cast: Cast) -> None:
     request = cast.call(state="voided", error_code="bad_gateway", facts=(2, 502, 0, 40))
     page = cast.client().get(cast.url(f"calls/{request}/")).content.decode()
