@@ -60,6 +60,7 @@ def invoice(request: TenantRequest, tenant: Tenant, invoice_id: int) -> HttpResp
         "invoice": shown,
         "lines": [(_counted(line, variants), line) for line in lines],
         "running": shown.period_end_at > now(),
+        "evidence": shown.snapshot.get("evidence"),
     }
     return render_page(request, "invoice.html", context)
 

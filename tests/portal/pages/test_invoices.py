@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 from zoneinfo import ZoneInfo
 
@@ -99,3 +100,23 @@ def test_it_does_not_show_invoices_of_others(cast: Cast) -> None:
     made = draft(cast)
     for part in ("", "pdf/", "finalise/"):
         assert cast.client("stranger").get(f"/t/other/invoices/{made.pk}/{part}").status_code == 404
+
+
+def test_it_gives_the_evidence_of_a_final_invoice_and_its_hash(cast: Cast) -> None:
+    cast.call(usage=Usage(input=1_000_000))
+    made = draft(cast)
+    client = cast.client(Role.FINANCE)
+    client.post(cast.url(f"invoices/{made.pk}/finalise/"))
+    text = b"".join(client.get(cast.url(f"invoices/{made.pk}/evidence.csv")).streaming_content)
+    assert hashlib.sha256(text).hexdigest() in client.get(cast.url(f"invoices/{made.pk}/")).content.decode()
+    parquet = client.get(cast.url(f"invoices/{made.pk}/evidence.parquet"))
+    assert b"".join(parquet.streaming_content)[:4] == b"PAR1"
+    assert parquet.headers["Content-Disposition"].endswith('.parquet"')
+
+
+def test_it_says_why_there_is_no_electronic_invoice(cast: Cast) -> None:
+    cast.call(usage=Usage(input=1_000_000))
+    made = draft(cast)
+    for name, said in (("ubl/", "has no electronic invoice"), ("evidence.csv", "when an invoice gets its number")):
+        answer = cast.client(Role.FINANCE).get(cast.url(f"invoices/{made.pk}/{name}"), follow=True)
+        assert said in answer.content.decode()
