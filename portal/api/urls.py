@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.urls import path, re_path
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
-from portal.api import invoices, keys, usage
+from portal.api import invoice_files, invoices, keys, usage
 from portal.api.missing import Missing
 
 app_name = "api"
@@ -20,6 +20,9 @@ urlpatterns = [
     path("invoices", invoices.Invoices.as_view(), name="invoices"),
     path("invoices/<int:invoice_id>", invoices.Invoice.as_view(), name="invoice"),
     path("invoices/<int:invoice_id>/pdf", invoices.InvoiceDocument.as_view(), name="invoice_pdf"),
+    path("invoices/<int:invoice_id>/ubl", invoice_files.InvoiceUbl.as_view(), name="invoice_ubl"),
+    path("invoices/<int:invoice_id>/evidence.csv", invoice_files.InvoiceCsv.as_view(), name="invoice_csv"),
+    path("invoices/<int:invoice_id>/evidence.parquet", invoice_files.InvoiceParquet.as_view(), name="invoice_parquet"),
     path("schema", SpectacularAPIView.as_view(), name="schema"),
     path("docs", SpectacularSwaggerSplitView.as_view(url_name="api:schema"), name="docs"),
     re_path("", Missing.as_view(), name="missing"),

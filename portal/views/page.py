@@ -9,7 +9,7 @@ from typing import Any, Concatenate, ParamSpec
 
 from django.contrib.auth.decorators import login_required
 from django.core.exceptions import BadRequest
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import render
 from django.urls import reverse
 from django.utils import timezone
@@ -95,17 +95,17 @@ SIDEBAR = (
 def tenant_page(
     permission: Permission,
 ) -> Callable[
-    [Callable[Concatenate[TenantRequest, Tenant, P], HttpResponse]],
-    Callable[Concatenate[HttpRequest, str, P], HttpResponse],
+    [Callable[Concatenate[TenantRequest, Tenant, P], HttpResponseBase]],
+    Callable[Concatenate[HttpRequest, str, P], HttpResponseBase],
 ]:
     """A view of one tenant: signs in first, then asks portal/access.py, then speaks in the tenant's time zone."""
 
     def wrap(
-        view: Callable[Concatenate[TenantRequest, Tenant, P], HttpResponse],
-    ) -> Callable[Concatenate[HttpRequest, str, P], HttpResponse]:
+        view: Callable[Concatenate[TenantRequest, Tenant, P], HttpResponseBase],
+    ) -> Callable[Concatenate[HttpRequest, str, P], HttpResponseBase]:
         @login_required
         @wraps(view)
-        def page(request: TenantRequest, slug: str, *args: P.args, **kwargs: P.kwargs) -> HttpResponse:
+        def page(request: TenantRequest, slug: str, *args: P.args, **kwargs: P.kwargs) -> HttpResponseBase:
             tenant = tenant_for(request, slug, permission)
             with timezone.override(tenant.timezone):
                 return view(request, tenant, *args, **kwargs)

@@ -63,6 +63,9 @@ PAGES = {
     "finalise_invoice": Page(Permission.CLOSE_PERIOD, "invoice_id"),
     "discard_invoice": Page(Permission.CLOSE_PERIOD, "invoice_id", method="POST"),
     "invoice_document": Page(Permission.SEE_INVOICES, "invoice_id"),
+    "invoice_ubl": Page(Permission.SEE_INVOICES, "invoice_id"),
+    "invoice_csv": Page(Permission.SEE_INVOICES, "invoice_id"),
+    "invoice_parquet": Page(Permission.SEE_INVOICES, "invoice_id"),
     "members": Page(Permission.SEE_MEMBERS),
     "member": Page(Permission.MANAGE_MEMBERS, "member_id"),
     "remove_member": Page(Permission.MANAGE_MEMBERS, "member_id"),
@@ -84,6 +87,9 @@ ENDPOINTS = {
     "api:invoices": Page(Permission.SEE_INVOICES),
     "api:invoice": Page(Permission.SEE_INVOICES, "invoice_id"),
     "api:invoice_pdf": Page(Permission.SEE_INVOICES, "invoice_id"),
+    "api:invoice_ubl": Page(Permission.SEE_INVOICES, "invoice_id"),
+    "api:invoice_csv": Page(Permission.SEE_INVOICES, "invoice_id"),
+    "api:invoice_parquet": Page(Permission.SEE_INVOICES, "invoice_id"),
 }
 
 #: Pages that refuse every POST.
@@ -96,6 +102,9 @@ READ_ONLY = {
     "invoices",
     "invoice",
     "invoice_document",
+    "invoice_ubl",
+    "invoice_csv",
+    "invoice_parquet",
     "audit",
     "limits",
 }
@@ -226,7 +235,7 @@ def test_it_opens_the_api_to_the_roles_that_may(cast: Cast, role: str) -> None:
     wrong = []
     for name, page in ENDPOINTS.items():
         answer = _ask_api(client, page, name, _own(page, cast.acme), query, {})
-        if answer.status_code not in ((200, 201) if page.permission in PERMISSIONS[role] else (403,)):
+        if answer.status_code not in ((200, 201, 409) if page.permission in PERMISSIONS[role] else (403,)):
             wrong.append((name, answer.status_code))
 
     assert wrong == []
