@@ -65,6 +65,11 @@ def addresses_for_money(tenant_id: int) -> list[str]:
     return list(rows.order_by("user__email").values_list("user__email", flat=True))
 
 
+def addresses_for_bills(tenant: Tenant) -> list[str]:
+    """Where a tenant wants its invoices and reminders: its own address for them, else those of its people for money."""
+    return [tenant.billing_email] if tenant.billing_email else addresses_for_money(tenant.id)
+
+
 def every_tenant() -> Iterable[Tenant]:
     """All tenants, oldest first, active or not: an inactive one still owes what it used."""
     return cast(Iterable[Tenant], apps.get_model("portal", "Tenant")._default_manager.order_by("id").iterator())

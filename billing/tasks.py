@@ -11,8 +11,21 @@ from typing import Any
 
 from django.utils.timezone import now as current_time
 
-from billing import balance_alerts, books, budgets, closing, credit_rounds, journal, parties, posting, top_ups
+from billing import (
+    balance_alerts,
+    books,
+    budgets,
+    closing,
+    credit_rounds,
+    dunning,
+    journal,
+    parties,
+    posting,
+    top_ups,
+    vat_ids,
+)
 from billing.celery import app
+from billing.vat_ids import VatIdProblem
 
 logger = logging.getLogger(__name__)
 
@@ -74,6 +87,25 @@ def close_periods(*, tenant: str | None = None, **_unknown: Any) -> None:
             continue
         if invoice:
             logger.info("month of tenant %s: %s %s", each.id, invoice, invoice.parked_reason)
+
+
+@app.task(name="billing.remind")
+def remind(**_unknown: Any) -> None:
+    """Remind tenants of invoices that are past due."""
+    sent = dunning.remind(now=current_time())
+    if sent:
+        logger.info("%s reminders sent", sent)
+
+
+@app.task(name="billing.check_vat_ids")
+def check_vat_ids(**_unknown: Any) -> None:
+    """Ask the EU's VIES service about VAT ids that have no recent answer, where the settings say so."""
+    for tenant in parties.every_tenant():
+        try:
+            if vat_ids.is_due(tenant=tenant, now=current_time()):
+                vat_ids.ask_vies(tenant=tenant, now=current_time())
+        except VatIdProblem as problem:
+            logger.warning("tenant %s: %s", tenant.id, problem)
 
 
 @app.task(name="billing.check_books")
