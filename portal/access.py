@@ -32,6 +32,8 @@ class Permission(StrEnum):
     MANAGE_MEMBERS = "manage_members"
     SEE_INVOICES = "see_invoices"
     CLOSE_PERIOD = "close_period"
+    SEE_WALLET = "see_wallet"
+    MANAGE_WALLET = "manage_wallet"
     MANAGE_TENANT = "manage_tenant"
     SEE_AUDIT = "see_audit"
     MANAGE_OWN_TOKENS = "manage_own_tokens"
@@ -43,7 +45,8 @@ PERMISSIONS: dict[str, frozenset[Permission]] = {
     Role.ADMIN: frozenset(Permission) - {Permission.CLOSE_PERIOD},
     Role.DEVELOPER: _EVERYONE | {Permission.SEE_KEYS, Permission.MANAGE_KEYS},
     Role.FINANCE: _EVERYONE
-    | {Permission.SEE_INVOICES, Permission.CLOSE_PERIOD, Permission.MANAGE_LIMITS, Permission.SEE_AUDIT},
+    | {Permission.SEE_INVOICES, Permission.CLOSE_PERIOD, Permission.MANAGE_LIMITS, Permission.SEE_AUDIT}
+    | {Permission.SEE_WALLET, Permission.MANAGE_WALLET},
 }
 
 

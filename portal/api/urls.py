@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.urls import path, re_path
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
-from portal.api import invoice_files, invoices, keys, usage
+from portal.api import invoice_files, invoices, keys, usage, wallet
 from portal.api.missing import Missing
 
 app_name = "api"
@@ -17,6 +17,11 @@ urlpatterns = [
     path("usage", usage.UsageSummary.as_view(), name="usage"),
     path("usage/calls", usage.Calls.as_view(), name="calls"),
     path("usage/calls/<str:call_id>", usage.Call.as_view(), name="call"),
+    path("wallet", wallet.Wallet.as_view(), name="wallet"),
+    path("wallet/movements", wallet.WalletMovements.as_view(), name="wallet_movements"),
+    path("wallet/voucher", wallet.VoucherRedemption.as_view(), name="redeem_voucher"),
+    path("wallet/top-up-rule", wallet.WalletRule.as_view(), name="top_up_rule"),
+    path("wallet/alerts", wallet.WalletAlerts.as_view(), name="balance_alerts"),
     path("invoices", invoices.Invoices.as_view(), name="invoices"),
     path("invoices/<int:invoice_id>", invoices.Invoice.as_view(), name="invoice"),
     path("invoices/<int:invoice_id>/pdf", invoices.InvoiceDocument.as_view(), name="invoice_pdf"),

@@ -76,6 +76,7 @@ SIDEBAR = (
     (
         "Billing",
         (
+            Link("Wallet", "wallet", "wallet", Permission.SEE_WALLET),
             Link("Limits", "gauge", "limits", Permission.VIEW),
             Link("Invoices", "invoice", "invoices", Permission.SEE_INVOICES),
         ),

@@ -18,6 +18,7 @@ from portal.views import (
     settings,
     tokens,
     usage,
+    wallet,
 )
 
 urlpatterns = [
@@ -39,6 +40,10 @@ urlpatterns = [
     path("t/<slug:slug>/projects/<slug:project_slug>/name/", projects.rename_project, name="rename_project"),
     path("t/<slug:slug>/limits/", limits.limits, name="limits"),
     path("t/<slug:slug>/limits/change/", limits.tenant_limits, name="tenant_limits"),
+    path("t/<slug:slug>/wallet/", wallet.wallet, name="wallet"),
+    path("t/<slug:slug>/wallet/voucher/", wallet.redeem_voucher, name="redeem_voucher"),
+    path("t/<slug:slug>/wallet/top-ups/", wallet.set_top_up_rule, name="set_top_up_rule"),
+    path("t/<slug:slug>/wallet/alerts/", wallet.set_alerts, name="set_alerts"),
     path("t/<slug:slug>/invoices/", invoices.invoices, name="invoices"),
     path("t/<slug:slug>/invoices/draft/", invoices.draft_invoice, name="draft_invoice"),
     path("t/<slug:slug>/invoices/<int:invoice_id>/", invoices.invoice, name="invoice"),

@@ -20,6 +20,7 @@ PAGES = (
     "calls/",
     "projects/",
     "projects/default/",
+    "wallet/",
     "limits/",
     "limits/change/",
     "invoices/",
