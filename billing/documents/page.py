@@ -111,6 +111,8 @@ def _line(read: Reading, says: Words, local: Convention, line: InvoiceLine) -> l
     rate = [local.rate(per_cent(line.tax_rate)) if line.tax_category == "S" else line.tax_category]
     amount = local.money(line.amount, read.invoice.currency)
     last = [*(rate if _taxed(read) else []), amount]
+    if line.corrects_id and not line.unit_price and not line.description:  # a part of a line
+        return [says[line.token_class], "", "", *last]
     if line.description:
         return [shown(line.description), "", "", *last]
     counted = line.token_class.startswith("per_")

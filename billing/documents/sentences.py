@@ -25,7 +25,7 @@ def notes_of(read: Reading) -> Iterator[str]:
     if read.invoice.currency != USD:
         yield _rate(read)
     evidence = read.snapshot.get("evidence")
-    if evidence:
+    if evidence and not read.credit_note:  # its snapshot is that of the invoice it corrects
         rows = convention(read.invoice.language).number(str(evidence["rows"]))
         yield says["evidence"].format(rows=rows, hash=evidence["sha256"])
 
