@@ -28,15 +28,13 @@ def grant(*, tenant: Tenant, terms: Terms, key: str, now: datetime) -> CreditGra
 
     Paid credit is debited to ``payments``, other credit to the house's ``goodwill``. Raises CreditProblem.
     """
-    _check(terms, key, now)
+    check(tenant=tenant, terms=terms, key=key, now=now)
     lock(tenant.id)
     found = CreditGrant.objects.filter(tenant_id=tenant.id, key=f"grant:{key}").first()
     if found is not None:
         if (found.kind, int(found.amount)) != (terms.kind, terms.amount):
             raise CreditProblem(f"The key {key!r} was used for another credit.")
         return found
-    if not is_prepaid(tenant.id):
-        raise CreditProblem(f"{tenant.slug} pays by invoice and has no prepaid balance to put credit into.")
     made = grants.add(tenant_id=tenant.id, key=f"grant:{key}", terms=terms, transfer=None, now=now)
     if terms.starts_at <= now:
         _start(tenant, made, now)
@@ -92,7 +90,10 @@ def end(*, tenant: Tenant, grant: CreditGrant, amount: int, movement: Movement, 
     return transfer
 
 
-def _check(terms: Terms, key: str, now: datetime) -> None:
+def check(*, tenant: Tenant, terms: Terms, key: str, now: datetime) -> None:
+    """Whether something can be granted; CreditProblem says why not."""
+    if not is_prepaid(tenant.id):
+        raise CreditProblem(f"{tenant.slug} pays by invoice and has no prepaid balance to put credit into.")
     if terms.kind not in CreditGrant.Kind.values:
         raise CreditProblem("Credit is paid, promotional or goodwill.")
     if not 0 < terms.amount <= LARGEST:

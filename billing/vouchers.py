@@ -64,7 +64,7 @@ class Offer:
 @transaction.atomic
 def make(*, offer: Offer, number: int, now: datetime) -> list[tuple[Voucher, str]]:
     """``number`` vouchers of one offer, each with its code, which nobody can read again. Raises VoucherProblem."""
-    _check(offer, number)
+    check(offer=offer, number=number)
     codes = [new_code() for _ in range(number)]
     rows = Voucher.objects.bulk_create(
         Voucher(
@@ -151,7 +151,8 @@ def _count_wrong(tenant_id: int, now: datetime) -> None:
         )
 
 
-def _check(offer: Offer, number: int) -> None:
+def check(*, offer: Offer, number: int) -> None:
+    """Whether vouchers can be made; VoucherProblem says why not."""
     if not 0 < number <= MOST_MADE:
         raise VoucherProblem(f"Make from 1 to {MOST_MADE} vouchers at once.")
     if offer.kind not in CreditGrant.Kind.values:
