@@ -26,6 +26,7 @@ PATHS = {
     "menu": '<path d="M3 6h14M3 10h14M3 14h14"/>',
     "close": '<path d="m5 5 10 10M15 5 5 15"/>',
     "chevrons": '<path d="m6.5 8 3.5-3.5L13.5 8M6.5 12l3.5 3.5 3.5-3.5"/>',
+    "download": '<path d="M10 3.5v9M6.5 9 10 12.5 13.5 9M3.5 16.5h13"/>',
     "plus": '<path d="M10 4v12M4 10h12"/>',
 }
 

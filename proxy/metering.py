@@ -144,7 +144,8 @@ class UsageMeter:
         self.ended = True
         prompt, completion = usage.prompt_tokens, usage.completion_tokens
         grant, opening = self._grant, self._opening
-        self._limiter.finish(self.request_id, grant, taken=self._rated_tokens, used=prompt + completion)
+        if grant.rates:
+            self._limiter.finish(self.request_id, grant, taken=self._rated_tokens, used=prompt + completion)
         if opening is None:
             return
         flags = (CLIENT_GONE if self.client_gone else 0) | (USAGE_IGNORED if ignored else 0)

@@ -36,10 +36,43 @@ def csv_parts(columns: Sequence[Column], pages: Iterable[list[Row]]) -> Iterator
         yield _text([[_cell(kind, value) for kind, value in zip(types, row, strict=True)] for row in page])
 
 
+class _Drain(io.RawIOBase):
+    """What a writer wrote since it was last emptied."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._parts: list[bytes] = []
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        self._parts.append(bytes(data))
+        return len(self._parts[-1])
+
+    def drained(self) -> bytes:
+        whole = b"".join(self._parts)
+        self._parts.clear()
+        return whole
+
+
+def parquet_parts(columns: Sequence[Column], pages: Iterable[list[Row]]) -> Iterator[bytes]:
+    """A Parquet file as it comes, with a part for each page and one for its end."""
+    target = _Drain()
+
+    for _ in _parquet(target, columns, pages):
+        yield target.drained()
+    yield target.drained()
+
+
 def write_parquet(target: IO[bytes], columns: Sequence[Column], pages: Iterable[list[Row]]) -> int:
     """A Parquet file with a row group for each page; returns the number of rows."""
+    return sum(_parquet(target, columns, pages))
+
+
+def _parquet(target: Any, columns: Sequence[Column], pages: Iterable[list[Row]]) -> Iterator[int]:
+    """Writes page by page; yields the number of rows of each. The file is whole when this ends."""
     schema = pyarrow.schema([pyarrow.field(column.name, PARQUET[column.type]) for column in columns])
-    rows = 0
     with pyarrow.parquet.ParquetWriter(target, schema, compression="zstd") as writer:
         for page in pages:
             fields = zip(*page, strict=True)
@@ -48,8 +81,7 @@ def write_parquet(target: IO[bytes], columns: Sequence[Column], pages: Iterable[
                 for column, values in zip(columns, fields, strict=True)
             ]
             writer.write_table(pyarrow.Table.from_arrays(arrays, schema=schema))
-            rows += len(page)
-    return rows
+            yield len(page)
 
 
 def _text(rows: list[list[str]]) -> bytes:

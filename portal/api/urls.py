@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.urls import path, re_path
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
-from portal.api import invoice_files, invoices, keys, usage, wallet
+from portal.api import exports, invoice_files, invoices, keys, usage, wallet
 from portal.api.missing import Missing
 
 app_name = "api"
@@ -28,6 +28,10 @@ urlpatterns = [
     path("invoices/<int:invoice_id>/ubl", invoice_files.InvoiceUbl.as_view(), name="invoice_ubl"),
     path("invoices/<int:invoice_id>/evidence.csv", invoice_files.InvoiceCsv.as_view(), name="invoice_csv"),
     path("invoices/<int:invoice_id>/evidence.parquet", invoice_files.InvoiceParquet.as_view(), name="invoice_parquet"),
+    path("exports/calls", exports.CallsExport.as_view(), name="export_calls"),
+    path("exports/usage", exports.UsageExport.as_view(), name="export_usage"),
+    path("exports/ledger", exports.LedgerExport.as_view(), name="export_ledger"),
+    path("exports/invoices", exports.InvoicesExport.as_view(), name="export_invoices"),
     path("schema", SpectacularAPIView.as_view(), name="schema"),
     path("docs", SpectacularSwaggerSplitView.as_view(url_name="api:schema"), name="docs"),
     re_path("", Missing.as_view(), name="missing"),

@@ -70,6 +70,7 @@ SIDEBAR = (
             Link("API keys", "key", "keys", Permission.SEE_KEYS),
             Link("Usage", "chart", "usage", Permission.SEE_USAGE),
             Link("Calls", "list", "calls", Permission.SEE_USAGE),
+            Link("Exports", "download", "exports", Permission.SEE_USAGE),
             Link("Projects", "folder", "projects", Permission.VIEW),
         ),
     ),

@@ -7,6 +7,7 @@ from django.urls import path
 from portal.views import (
     audit,
     calls,
+    exports,
     home,
     invoice_files,
     invoices,
@@ -35,6 +36,7 @@ urlpatterns = [
     path("t/<slug:slug>/usage/", usage.usage, name="usage"),
     path("t/<slug:slug>/calls/", calls.calls, name="calls"),
     path("t/<slug:slug>/calls/<str:shown_id>/", calls.call, name="call"),
+    path("t/<slug:slug>/exports/", exports.exports, name="exports"),
     path("t/<slug:slug>/projects/", projects.projects, name="projects"),
     path("t/<slug:slug>/projects/<slug:project_slug>/", projects.project, name="project"),
     path("t/<slug:slug>/projects/<slug:project_slug>/name/", projects.rename_project, name="rename_project"),

@@ -22,6 +22,7 @@ from billing.exports.pages import EXPORTS
 from billing.meters import Usage
 from billing.models import LedgerEntry, UsageEvent
 from billing.periods import month
+from portal.environment import ROOT
 from portal.tenancy import as_operator, as_tenant
 from tests.billing.world import USD, World
 
@@ -113,6 +114,14 @@ def test_32_a_tenant_sees_its_own_rows_alone(busy: World, kind: str) -> None:
         assert read_csv(busy, kind) == whole
     with as_tenant(other.tenant.id):
         assert read_csv(busy, kind) == []
+
+
+def test_every_column_is_documented() -> None:
+    text = (ROOT / "docs" / "exports.md").read_text()
+    for export in EXPORTS.values():
+        rows = "\n".join(f"| `{column.name}` | {column.about} |" for column in export.columns)
+        assert f"## {export.name}\n" in text
+        assert rows in text
 
 
 def test_the_command_writes_whole_files_and_says_what_is_wrong(busy: World, tmp_path: Path) -> None:

@@ -51,6 +51,7 @@ PAGES = {
     "revoke_key": Page(Permission.MANAGE_KEYS, "public_id"),
     "usage": Page(Permission.SEE_USAGE),
     "calls": Page(Permission.SEE_USAGE),
+    "exports": Page(Permission.SEE_USAGE),
     "call": Page(Permission.SEE_USAGE, "shown_id"),
     "projects": Page(Permission.VIEW),
     "project": Page(Permission.VIEW, "project_slug"),
@@ -88,6 +89,10 @@ ENDPOINTS = {
     "api:usage": Page(Permission.SEE_USAGE),
     "api:calls": Page(Permission.SEE_USAGE),
     "api:call": Page(Permission.SEE_USAGE, "call_id"),
+    "api:export_calls": Page(Permission.SEE_USAGE),
+    "api:export_usage": Page(Permission.SEE_USAGE),
+    "api:export_ledger": Page(Permission.SEE_INVOICES),
+    "api:export_invoices": Page(Permission.SEE_INVOICES),
     "api:wallet": Page(Permission.SEE_WALLET),
     "api:wallet_movements": Page(Permission.SEE_WALLET),
     "api:redeem_voucher": Page(Permission.MANAGE_WALLET, method="POST"),
@@ -103,6 +108,7 @@ ENDPOINTS = {
 
 #: Pages that refuse every POST.
 READ_ONLY = {
+    "exports",
     "overview",
     "keys",
     "usage",
@@ -245,7 +251,9 @@ def test_it_opens_the_api_to_the_roles_that_may(cast: Cast, role: str) -> None:
     wrong = []
     for name, page in ENDPOINTS.items():
         answer = _ask_api(client, page, name, _own(page, cast.acme), query, {})
-        taken = (200, 201, 409) if page.method == "GET" else (200, 201, 204, 400)  # an empty body may be refused as such
+        taken = (
+            (200, 201, 409) if page.method == "GET" else (200, 201, 204, 400)
+        )  # an empty body may be refused as such
         if answer.status_code not in (taken if page.permission in PERMISSIONS[role] else (403,)):
             wrong.append((name, answer.status_code))
 

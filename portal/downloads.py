@@ -1,0 +1,43 @@
+"""Exports as downloads: streamed page by page, each page in a transaction of its own as the tenant."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+
+from asgiref.sync import sync_to_async
+from django.core.handlers.asgi import ASGIRequest
+from django.http import HttpRequest, StreamingHttpResponse
+
+from billing.exports import files
+from billing.exports.pages import Export, pages
+from billing.periods import FIRST_DAY, Period
+from portal.models import Tenant
+from portal.tenancy import as_tenant
+
+TYPES = {"csv": "text/csv; charset=utf-8", "parquet": "application/vnd.apache.parquet"}
+
+
+def download(
+    request: HttpRequest, tenant: Tenant, export: Export, *, first: Period, last: Period, kind: str
+) -> StreamingHttpResponse:
+    """The file of an export over whole months, ``kind`` csv or parquet. Memory holds one page of it."""
+    found = pages(export, tenant_id=tenant.pk, start=first.start, end=last.end or FIRST_DAY, zone=tenant.timezone)
+    parts = files.csv_parts(export.columns, found) if kind == "csv" else files.parquet_parts(export.columns, found)
+    content = _parts_of(tenant.pk, parts) if isinstance(request, ASGIRequest) else parts
+    answer = StreamingHttpResponse(content, content_type=TYPES[kind])
+    span = first.label if first.label == last.label else f"{first.label}-to-{last.label}"
+    answer["Content-Disposition"] = f'attachment; filename="{tenant.slug}-{export.name}-{span}.{kind}"'
+    answer["Cache-Control"] = "no-store"
+    return answer
+
+
+async def _parts_of(tenant_id: int, parts: Iterator[bytes]) -> AsyncIterator[bytes]:
+    """Between two parts nothing is held, so that a slow reader keeps no connection of the database."""
+    following = sync_to_async(_next)
+    while (part := await following(tenant_id, parts)) is not None:
+        yield part
+
+
+def _next(tenant_id: int, parts: Iterator[bytes]) -> bytes | None:
+    with as_tenant(tenant_id):
+        return next(parts, None)
