@@ -42,8 +42,8 @@ TEXTS = {
     ),
     "tr": (
         "Merhaba {buyer},\n\n{number} numaralı fatura için {amount} tutarındaki ödemeniz bize ulaşmadı. Son ödeme "
-        "tarihi {due} idi.\nBu arada ödeme yaptıysanız bu iletiyi dikkate almayın. Faturada bir yanlışlık varsa lütfen bize "
-        "yanıt yazın.\n\n{seller}\n"
+        "tarihi {due} idi.\nBu arada ödeme yaptıysanız bu iletiyi dikkate almayın. Faturada bir yanlışlık varsa lütfen "
+        "bize yanıt yazın.\n\n{seller}\n"
     ),
 }
 

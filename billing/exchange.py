@@ -71,14 +71,19 @@ def rate_of(invoice: Invoice) -> Rate:
     )
 
 
-def keep(rate: Rate, *, now: datetime) -> ExchangeRate | None:
-    """Store a rate of a day, once: None if that day's is there already. A different one raises ExchangeProblem."""
+def check(rate: Rate) -> None:
+    """Raises ExchangeProblem for what is no rate, or of a currency nobody configured."""
     if rate.day is None or rate.currency == PRICED_IN or rate.numerator <= 0 or rate.denominator <= 0:
         raise ExchangeProblem(f"This is no rate of a currency other than {PRICED_IN} on a day.")
     try:
         minor_digits(rate.currency)
     except MoneyProblem as problem:
         raise ExchangeProblem(f"{problem}.") from None
+
+
+def keep(rate: Rate, *, now: datetime) -> ExchangeRate | None:
+    """Store a rate of a day, once: None if that day's is there already. A different one raises ExchangeProblem."""
+    check(rate)
     row, made = ExchangeRate.objects.get_or_create(
         currency=rate.currency, day=rate.day,
         defaults={

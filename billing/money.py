@@ -57,6 +57,16 @@ def minor_to_pico(minor: int, currency: str) -> int:
     return minor * unit
 
 
+def parse_minor(text: str, currency: str) -> int:
+    """``"-12.34"`` in USD → −1234 minor units; no more digits than the currency has."""
+    digits = minor_digits(currency)
+    sign, plain = (-1, text[1:]) if text.startswith("-") else (1, text)
+    match = _AMOUNT.fullmatch(plain)
+    if not match or len(match[2] or "") > digits:
+        raise MoneyProblem(f"{text[:40]!r} is not an amount in {currency} with at most {digits} decimals")
+    return sign * int(match[1] + (match[2] or "").ljust(digits, "0"))
+
+
 def format_minor(minor: int, currency: str) -> str:
     """Minor units as a decimal string: 1234 USD → ``"12.34"``, 1234 JPY → ``"1234"``."""
     digits = minor_digits(currency)

@@ -155,9 +155,9 @@ def usage_by_day(*, tenant_id: int, start: datetime, end: datetime, zone: str, *
     return [Slice(row["day"], _totals(row)) for row in rows]
 
 
-def month_so_far(*, tenant_id: int, zone: str, now: datetime) -> MonthSoFar:
-    """The tenant's running month, by model, and what is still under way."""
-    period = month_of(now, zone)
+def month_so_far(*, tenant_id: int, zone: str, now: datetime, anchor: int = 1) -> MonthSoFar:
+    """The tenant's running month, from the anchor's day on, by model, and what is still under way."""
+    period = month_of(now, zone, anchor)
     end = period.end or now
     by_model = tuple(usage_by(tenant_id=tenant_id, dimension="model", start=period.start, end=end))
     with connection.cursor() as cursor:

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from billing import books, invoices, posting
+from billing import closing as billing_closing
+from billing import invoice_states, invoices, posting
+from billing.invoice_events import Said
 from billing.invoices import InvoiceProblem
 from billing.models import Invoice
 from portal import audit
@@ -31,15 +33,15 @@ def draft_month(*, tenant: Tenant, month: str, actor: User | None, now: datetime
 def finalise(*, invoice: Invoice, actor: User | None, now: datetime) -> Invoice:
     """Number a draft and make it immutable, exactly as it reads.
 
-    If the tenant's books do not balance, the draft is parked with the reason instead and comes back as a draft. Raises
-    InvoiceProblem if there is nothing on it or its sums disagree.
+    If the tenant's books do not balance, or the sum is far above what it was, the draft is parked with the reason and
+    comes back as a draft, to be released by an operator. Raises InvoiceProblem if there is nothing on it or its sums
+    disagree.
     """
     if invoice.status != Invoice.Status.DRAFT:
         raise InvoiceProblem(f"This invoice is {invoice.status} already.")
     with as_operator():
-        differences = books.check(tenant_id=invoice.tenant_id).differences
-        if differences:
-            return invoices.park(invoice=invoice, reason=f"The books differ: {differences[0].check}.")
+        if reason := billing_closing.doubts(invoice):
+            return invoices.park(invoice=invoice, reason=reason)
         audit.record(
             tenant=invoice.tenant,
             actor=actor,
@@ -60,3 +62,22 @@ def discard(*, invoice: Invoice, actor: User | None, now: datetime) -> None:
             tenant=invoice.tenant, actor=actor, action="invoice.discard", subject=invoice.period_label, now=now
         )
         invoices.discard(invoice=invoice)
+
+
+def dispute(*, invoice: Invoice, reason: str, actor: User, now: datetime) -> None:
+    """The tenant says that something is wrong: no reminders until that is settled. Raises InvoiceProblem."""
+    with as_operator():
+        invoice_states.dispute(invoice=invoice, said=Said(str(actor), reason), now=now)
+        _record(invoice, "invoice.dispute", reason, actor, now)
+
+
+def settle_dispute(*, invoice: Invoice, reason: str, actor: User, now: datetime) -> None:
+    """The dispute is over. Raises InvoiceProblem."""
+    with as_operator():
+        invoice_states.settle_dispute(invoice=invoice, said=Said(str(actor), reason), now=now)
+        _record(invoice, "invoice.settle_dispute", reason, actor, now)
+
+
+def _record(invoice: Invoice, action: str, reason: str, actor: User | None, now: datetime) -> None:
+    detail: dict[str, object] = {"invoice": invoice.pk, "reason": reason}
+    audit.record(tenant=invoice.tenant, actor=actor, action=action, subject=str(invoice), now=now, detail=detail)

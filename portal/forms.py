@@ -12,9 +12,10 @@ from django.utils import timezone
 
 from billing import money
 from billing.models import Budget
+from portal import organisation
 from portal.api_keys import KeyLimits
 from portal.limits import Limits
-from portal.models import Project, Role
+from portal.models import Project, Role, Tenant, User
 
 MOST_RATE = 2**31 - 1
 LAST_YEAR = 2200
@@ -120,6 +121,39 @@ class TenantSettingsForm(TenantForm):
         max_length=1000,
         widget=forms.Textarea(attrs={"rows": 4, "autocomplete": "street-address"}),
     )
+    country = forms.RegexField(
+        r"^[A-Za-z]{2}$",
+        label="Country",
+        required=False,
+        help_text="Two letters, such as DE. VAT depends on it.",
+        error_messages={"invalid": "Enter the two letters of a country, such as DE."},
+        widget=forms.TextInput(attrs={"maxlength": 2, "autocomplete": "country", "placeholder": "DE"}),
+    )
+    vat_id = forms.CharField(
+        label="VAT id",
+        required=False,
+        max_length=30,
+        help_text="Of a business in another country of the EU: reverse charge.",
+        widget=forms.TextInput(attrs={"autocomplete": "off"}),
+    )
+    language = forms.ChoiceField(label="Language of invoices", choices=Tenant.Language.choices)
+    billing_email = forms.EmailField(
+        label="Email address for invoices",
+        required=False,
+        help_text="Reminders go there; without one, to owners and finance members.",
+    )
+
+    def clean_country(self) -> str:
+        """Capital letters."""
+        return str(self.cleaned_data["country"]).upper()
+
+    def save(self, *, tenant: Tenant, actor: User, now: datetime) -> None:
+        """Store what was typed; raises TenancyProblem."""
+        typed = dict(self.cleaned_data)
+        name, zone = typed.pop("name"), typed.pop("timezone")
+        organisation.change_tenant(
+            tenant=tenant, name=name, timezone=zone, billed=organisation.Billed(**typed), actor=actor, now=now
+        )
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)

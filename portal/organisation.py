@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict, dataclass
 from datetime import datetime
 
 from django.core.exceptions import ValidationError
 from django.db import transaction
 
+from billing import vat_ids
+from billing.vat_ids import VatIdProblem
 from portal import audit
 from portal.members import TenancyProblem
 from portal.models import Project, Tenant, User
@@ -17,16 +20,25 @@ LONGEST_NAME = 200
 LONGEST_ADDRESS = 1000
 
 
-def change_tenant(*, tenant: Tenant, name: str, timezone: str, address: str, actor: User, now: datetime) -> None:
-    """Name, time zone and invoice address of a tenant. A new time zone holds for windows that start later."""
+@dataclass(frozen=True, slots=True)
+class Billed:
+    """Whom invoices are made out to: address, country (ISO 3166, or empty), VAT id, language, mail address."""
+
+    address: str = ""
+    country: str = ""
+    vat_id: str = ""
+    language: str = "en"
+    billing_email: str = ""
+
+
+def change_tenant(*, tenant: Tenant, name: str, timezone: str, billed: Billed, actor: User, now: datetime) -> None:
+    """Name, time zone and whom invoices are made out to. A new time zone holds for windows that start later."""
     name = _checked_name(name, "An organisation")
     try:
         valid_zone(timezone)
     except ValidationError as error:
         raise TenancyProblem(str(error.messages[0])) from None
-    if len(address) > LONGEST_ADDRESS:
-        raise TenancyProblem(f"An address has at most {LONGEST_ADDRESS} characters.")
-    values = {"name": name, "timezone": timezone, "address": address.strip()}
+    values = {"name": name, "timezone": timezone, **_checked_billed(billed)}
     changed = {field: value for field, value in values.items() if getattr(tenant, field) != value}
     if not changed:
         return
@@ -36,6 +48,19 @@ def change_tenant(*, tenant: Tenant, name: str, timezone: str, address: str, act
             tenant=tenant, actor=actor, action="tenant.change", subject=tenant.slug, now=now, detail=dict(changed)
         )
     tenant.refresh_from_db()
+
+
+def _checked_billed(billed: Billed) -> dict[str, str]:
+    """The values to store: a VAT id in compact form, if its form and check digits are those of its country."""
+    if len(billed.address) > LONGEST_ADDRESS:
+        raise TenancyProblem(f"An address has at most {LONGEST_ADDRESS} characters.")
+    if billed.vat_id and not billed.country:
+        raise TenancyProblem("Choose the country that gave the VAT id.")
+    try:
+        vat_id = vat_ids.checked(billed.country, billed.vat_id) if billed.vat_id.strip() else ""
+    except VatIdProblem as problem:
+        raise TenancyProblem(str(problem)) from None
+    return {**asdict(billed), "address": billed.address.strip(), "vat_id": vat_id}
 
 
 def rename_project(*, project: Project, name: str, actor: User, now: datetime) -> None:

@@ -24,6 +24,12 @@ from portal.admin.users import MembershipInline
 from portal.models import ApiKey, Project, Tenant, User
 
 PAGE = 100
+BILLED = (
+    "address",
+    ("country", "vat_id", "tax_category"),
+    ("currency", "language", "billing_email"),
+    ("billing_anchor_day", "payment_days"),
+)
 
 
 class NewTenantForm(forms.ModelForm):  # type: ignore[type-arg]
@@ -84,7 +90,8 @@ class TenantAdmin(AuditedAdmin):
         if obj is None:
             fields: tuple[str, ...] = ("slug", "name", "timezone", "mode", "credit_limit", "owner")
         else:
-            fields = ("slug", "name", "timezone", "address", "disconnect_policy", "is_active", "calls_link")
+            fields = ("slug", "name", "timezone", "disconnect_policy", "is_active", "calls_link")
+            return ((None, {"fields": fields}), ("Invoices", {"fields": BILLED}))
         return ((None, {"fields": fields}),)
 
     def get_readonly_fields(self, request: HttpRequest, obj: Tenant | None = None) -> tuple[str, ...]:

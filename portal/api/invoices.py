@@ -24,16 +24,28 @@ class InvoiceShown(serializers.Serializer[Any]):
 
     id = serializers.IntegerField(source="pk")
     number = serializers.CharField(allow_null=True)
+    kind = serializers.CharField(help_text="invoice, or credit_note: its amounts are what is given back")
+    corrects = serializers.IntegerField(
+        source="corrects_id", allow_null=True, help_text="Of a credit note: the invoice"
+    )
+    reason = serializers.CharField(help_text="Why a credit note was issued; else empty")
     status = serializers.CharField()
+    parked_reason = serializers.CharField(help_text="Why a draft waits for a person; else empty")
     period = serializers.CharField(source="period_label")
     period_start_at = serializers.DateTimeField()
     period_end_at = serializers.DateTimeField()
     currency = serializers.CharField()
+    rate = serializers.SerializerMethodField()
+    due_on = serializers.DateField(allow_null=True)
     subtotal = serializers.SerializerMethodField()
     tax = serializers.SerializerMethodField()
     total = serializers.SerializerMethodField()
     created_at = serializers.DateTimeField()
     finalised_at = serializers.DateTimeField(allow_null=True)
+
+    def get_rate(self, row: InvoiceRow) -> str:
+        """Units of the currency for one USD, as an exact fraction: ``1/1`` in USD."""
+        return f"{row.rate_numerator}/{row.rate_denominator}"
 
     def get_subtotal(self, row: InvoiceRow) -> str:
         """The sum of the lines."""
@@ -61,12 +73,24 @@ class InvoiceLineShown(serializers.Serializer[Any]):
     unit_price = serializers.CharField(help_text="USD per 1M tokens, or per counted surcharge")
     exact = serializers.CharField(help_text="USD, not rounded")
     amount = serializers.CharField()
+    tax_category = serializers.CharField(help_text="S, Z, E, AE, G or O of UNCL 5305")
+    tax_rate = serializers.IntegerField(help_text="Basis points: 1900 is 19 %")
+
+
+class InvoiceTaxShown(serializers.Serializer[Any]):
+    """The VAT of one category and rate, rounded once."""
+
+    category = serializers.CharField()
+    rate = serializers.IntegerField(help_text="Basis points")
+    base = serializers.CharField()
+    amount = serializers.CharField()
 
 
 class InvoiceDetail(InvoiceShown):
-    """An invoice with its lines."""
+    """An invoice with its lines and taxes."""
 
     lines = InvoiceLineShown(many=True)
+    taxes = InvoiceTaxShown(many=True)
 
 
 class InvoicePage(serializers.Serializer[Any]):
@@ -113,7 +137,7 @@ class Invoice(TenantView):
         lines = list(row.lines.order_by("position"))
         variants = invoice_lines.variants_of(line.price_id for line in lines)
         shown = [_line(row, line, variants.get(line.price_id, "")) for line in lines]
-        return Response({**InvoiceShown(row).data, "lines": shown})
+        return Response({**InvoiceShown(row).data, "lines": shown, "taxes": _taxes(row)})
 
 
 class InvoiceDocument(TenantView):
@@ -133,6 +157,18 @@ class InvoiceDocument(TenantView):
         return answer
 
 
+def _taxes(row: InvoiceRow) -> list[dict[str, object]]:
+    return [
+        {
+            "category": tax.category,
+            "rate": tax.rate,
+            "base": format_minor(tax.base, row.currency),
+            "amount": format_minor(tax.amount, row.currency),
+        }
+        for tax in row.taxes.order_by("category", "rate")
+    ]
+
+
 def _line(row: InvoiceRow, line: Any, variant: str) -> dict[str, object]:
     counted = line.token_class.startswith("per_")
     return {
@@ -146,4 +182,6 @@ def _line(row: InvoiceRow, line: Any, variant: str) -> dict[str, object]:
         "unit_price": usd(line.unit_price if counted else line.unit_price * (PICO_PER_USD // 10**6)),
         "exact": usd(int(line.exact)),
         "amount": format_minor(line.amount, row.currency),
+        "tax_category": line.tax_category,
+        "tax_rate": line.tax_rate,
     }

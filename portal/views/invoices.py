@@ -5,14 +5,14 @@ from __future__ import annotations
 from django.contrib import messages
 from django.http import HttpResponse
 from django.shortcuts import redirect
-from django.utils.timezone import now
+from django.utils.timezone import localdate, now
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from billing import invoice_lines, invoice_pdf, reports
 from billing.invoices import InvoiceProblem
 from billing.models import Invoice, InvoiceLine
 from billing.periods import PeriodProblem
-from portal import closing, readings
+from portal import closing, invoice_facts, readings
 from portal.access import Permission, one
 from portal.forms import MonthForm
 from portal.models import Tenant
@@ -25,7 +25,9 @@ from portal.views.page import TenantRequest, render_page, tenant_page
 def invoices(request: TenantRequest, tenant: Tenant) -> HttpResponse:
     """The running month and every invoice."""
     moment = now()
-    month = reports.month_so_far(tenant_id=tenant.pk, zone=tenant.timezone, now=moment)
+    month = reports.month_so_far(
+        tenant_id=tenant.pk, zone=tenant.timezone, now=moment, anchor=tenant.billing_anchor_day
+    )
     context = {
         "month": month,
         "models": readings.shares(month.by_model, "model", readings.Names(tenant)),
@@ -61,8 +63,26 @@ def invoice(request: TenantRequest, tenant: Tenant, invoice_id: int) -> HttpResp
         "lines": [(_counted(line, variants), line) for line in lines],
         "running": shown.period_end_at > now(),
         "evidence": shown.snapshot.get("evidence"),
+        "facts": invoice_facts.of(shown, today=localdate()),
     }
     return render_page(request, "invoice.html", context)
+
+
+@require_POST
+@tenant_page(Permission.CLOSE_PERIOD)
+def dispute_invoice(request: TenantRequest, tenant: Tenant, invoice_id: int) -> HttpResponse:
+    """Say that something is wrong with an invoice, or that it is settled."""
+    shown = _invoice(tenant, invoice_id)
+    over = request.POST.get("over") == "1"
+    reason = str(request.POST.get("reason", ""))[:300]
+    act = closing.settle_dispute if over else closing.dispute
+    try:
+        act(invoice=shown, reason=reason, actor=request.user, now=now())
+    except InvoiceProblem as problem:
+        messages.error(request, str(problem))
+    else:
+        messages.success(request, "Noted. Reminders go on." if over else "Noted. There are no reminders meanwhile.")
+    return redirect("invoice", tenant.slug, shown.pk)
 
 
 @require_http_methods(["GET", "HEAD", "POST"])

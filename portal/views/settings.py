@@ -1,4 +1,4 @@
-"""An organisation's own data: name, time zone, address on invoices."""
+"""An organisation's own data: name, time zone, whom invoices are made out to."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from django.shortcuts import redirect
 from django.utils.timezone import now
 from django.views.decorators.http import require_http_methods
 
-from portal import organisation
 from portal.access import Permission
 from portal.forms import TenantSettingsForm
 from portal.models import Tenant
@@ -19,12 +18,13 @@ from portal.views.page import TenantRequest, form_status, render_page, tenant_pa
 @require_http_methods(["GET", "HEAD", "POST"])
 @tenant_page(Permission.MANAGE_TENANT)
 def settings(request: TenantRequest, tenant: Tenant) -> HttpResponse:
-    """Change name, time zone and address."""
-    start = {"name": tenant.name, "timezone": tenant.timezone, "address": tenant.address}
+    """Change name, time zone and whom invoices are made out to."""
+    names = ("name", "timezone", "address", "country", "vat_id", "language", "billing_email")
+    start = {name: getattr(tenant, name) for name in names}
     form = TenantSettingsForm(request.POST or None, initial=start)
     if request.method == "POST" and form.is_valid():
         try:
-            organisation.change_tenant(tenant=tenant, actor=request.user, now=now(), **form.cleaned_data)
+            form.save(tenant=tenant, actor=request.user, now=now())
         except TenancyProblem as problem:
             form.add_error(None, str(problem))
         else:

@@ -50,6 +50,7 @@ urlpatterns = [
     path("t/<slug:slug>/invoices/draft/", invoices.draft_invoice, name="draft_invoice"),
     path("t/<slug:slug>/invoices/<int:invoice_id>/", invoices.invoice, name="invoice"),
     path("t/<slug:slug>/invoices/<int:invoice_id>/finalise/", invoices.finalise_invoice, name="finalise_invoice"),
+    path("t/<slug:slug>/invoices/<int:invoice_id>/dispute/", invoices.dispute_invoice, name="dispute_invoice"),
     path("t/<slug:slug>/invoices/<int:invoice_id>/discard/", invoices.discard_invoice, name="discard_invoice"),
     path("t/<slug:slug>/invoices/<int:invoice_id>/pdf/", invoices.invoice_document, name="invoice_document"),
     path("t/<slug:slug>/invoices/<int:invoice_id>/ubl/", invoice_files.invoice_ubl, name="invoice_ubl"),

@@ -66,6 +66,7 @@ PAGES = {
     "draft_invoice": Page(Permission.CLOSE_PERIOD, method="POST"),
     "invoice": Page(Permission.SEE_INVOICES, "invoice_id"),
     "finalise_invoice": Page(Permission.CLOSE_PERIOD, "invoice_id"),
+    "dispute_invoice": Page(Permission.CLOSE_PERIOD, "invoice_id", method="POST"),
     "discard_invoice": Page(Permission.CLOSE_PERIOD, "invoice_id", method="POST"),
     "invoice_document": Page(Permission.SEE_INVOICES, "invoice_id"),
     "invoice_ubl": Page(Permission.SEE_INVOICES, "invoice_id"),

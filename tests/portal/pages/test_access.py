@@ -31,6 +31,7 @@ PAGES: dict[str, tuple[Permission, str]] = {
     "draft_invoice": (Permission.CLOSE_PERIOD, "POST"),
     "invoice": (Permission.SEE_INVOICES, "GET"),
     "finalise_invoice": (Permission.CLOSE_PERIOD, "GET"),
+    "dispute_invoice": (Permission.CLOSE_PERIOD, "POST"),
     "discard_invoice": (Permission.CLOSE_PERIOD, "POST"),
     "invoice_document": (Permission.SEE_INVOICES, "GET"),
     "invoice_ubl": (Permission.SEE_INVOICES, "GET"),

@@ -58,7 +58,7 @@ def test_it_refuses_to_finalise_twice(cast: Cast) -> None:
     assert cast.client().post(url).status_code == 302
     again = cast.client().post(url)
     assert again.status_code == 422
-    assert "finalised already" in again.content.decode()
+    assert "paid already" in again.content.decode()
 
 
 def test_it_says_that_an_empty_month_has_no_invoice(cast: Cast) -> None:
