@@ -95,13 +95,13 @@ class InvoiceLineInline(ReadOnlyInline):
 class InvoiceAdmin(ReadOnlyAdmin):
     """Invoices with their lines and their PDF."""
 
-    list_display = ("shown_number", "tenant", "period_label", "status", "shown_total", "document")
-    list_filter = ("status",)
+    list_display: tuple[str, ...] = ("shown_number", "tenant", "period_label", "status", "shown_total", "document")
+    list_filter: tuple[str, ...] = ("status",)
     search_fields = ("number", "tenant__slug")
     list_select_related = ("tenant",)
     ordering = ("-id",)
     inlines = (InvoiceLineInline,)
-    fields = (
+    fields: tuple[str | tuple[str, ...], ...] = (
         ("tenant", "status"),
         ("shown_number", "period_label"),
         ("period_start_at", "period_end_at", "timezone"),
@@ -109,7 +109,7 @@ class InvoiceAdmin(ReadOnlyAdmin):
         "parked_reason",
         "document",
     )
-    readonly_fields = ("shown_number", "shown_total", "exact_usd", "document")
+    readonly_fields: tuple[str, ...] = ("shown_number", "shown_total", "exact_usd", "document")
 
     @admin.display(description="Number", ordering="number")
     def shown_number(self, invoice: Invoice) -> str:
@@ -150,10 +150,10 @@ class EntryInline(ReadOnlyInline):
     """The sides of a transfer."""
 
     model = LedgerEntry
-    fields = ("account", "tenant", "amount_usd")
+    fields = ("account", "tenant", "currency", "amount_usd")
     readonly_fields = fields
 
-    @admin.display(description="Amount (USD; debit positive)")
+    @admin.display(description="Amount (of its currency; debit positive)")
     def amount_usd(self, entry: LedgerEntry) -> str:
         """Exact."""
         return usd(int(entry.amount))

@@ -47,7 +47,7 @@ def balanced(world: World) -> bool:
 @pytest.mark.parametrize("mode", ["postpaid", "prepaid"])
 @pytest.mark.parametrize("currency", ["USD", "JPY", "TRY"])
 @pytest.mark.django_db
-def test_29_a_full_credit_note_gives_everything_back(mode: str, currency: str, seller: Any) -> None:
+def test_invariant_29_a_full_credit_note_gives_everything_back(mode: str, currency: str, seller: Any) -> None:
     world = World(mode=mode)
     if currency != "USD":
         keep_rate(world, currency, *CURRENCIES[currency])
@@ -79,7 +79,7 @@ def test_29_a_full_credit_note_gives_everything_back(mode: str, currency: str, s
     shares=st.lists(st.tuples(st.integers(0, 1), st.integers(1, 100)), min_size=1, max_size=6),
     prepaid=st.booleans(), currency=st.sampled_from(["USD", "EUR", "KWD"]),
 )  # fmt: skip
-def test_29_an_invoice_and_its_credit_notes_are_never_negative(
+def test_invariant_29_an_invoice_and_its_credit_notes_are_never_negative(
     shares: list[tuple[int, int]], prepaid: bool, currency: str
 ) -> None:
     world = World(mode="prepaid" if prepaid else "postpaid")
@@ -123,7 +123,7 @@ def test_more_than_is_left_of_a_line_is_refused(world: World, seller: Any) -> No
     assert balanced(world)
 
 
-def test_29_the_database_refuses_to_credit_more_than_was_invoiced(world: World) -> None:
+def test_invariant_29_the_database_refuses_to_credit_more_than_was_invoiced(world: World) -> None:
     invoice = invoiced(world)
     with as_operator():
         for total in (invoice.total + 1, -1):
@@ -137,7 +137,7 @@ def test_29_the_database_refuses_to_credit_more_than_was_invoiced(world: World) 
 
 
 @pytest.mark.parametrize("status", ["paid", "void", "uncollectible"])
-def test_26_a_status_goes_on_once_and_never_back(world: World, status: str) -> None:
+def test_invariant_26_a_status_goes_on_once_and_never_back(world: World, status: str) -> None:
     invoice = invoiced(world)
     acts = {
         "paid": lambda: invoice_states.mark_paid(invoice=invoice, now=world.clock),
@@ -192,7 +192,7 @@ def test_nothing_is_done_without_a_reason(world: World) -> None:
             act(invoice=invoice, said=Said("Ana", " "), now=world.clock)
 
 
-def test_35_a_sum_far_above_the_average_is_parked_until_it_is_released_with_a_reason(
+def test_invariant_35_a_sum_far_above_the_average_is_parked_until_it_is_released_with_a_reason(
     world: World, settings: Any
 ) -> None:
     for _invoice in range(2):

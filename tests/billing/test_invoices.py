@@ -46,7 +46,7 @@ def text_of(invoice: Invoice) -> str:
 @pytest.mark.parametrize("mode", ["postpaid", "prepaid"])
 @settings(max_examples=6, deadline=None)
 @given(calls=CALLS)
-def test_23_settled_usage_equals_the_exact_invoice_lines(mode: str, calls: list[tuple[int, int]]) -> None:
+def test_invariant_23_settled_usage_equals_the_exact_invoice_lines(mode: str, calls: list[tuple[int, int]]) -> None:
     world = World(mode=mode)
     spent = 0
     for tokens, cached in calls:
@@ -63,7 +63,9 @@ def test_23_settled_usage_equals_the_exact_invoice_lines(mode: str, calls: list[
 @pytest.mark.parametrize("mode", ["postpaid", "prepaid"])
 @settings(max_examples=6, deadline=None)
 @given(calls=CALLS)
-def test_24_exact_and_rounding_entries_make_the_rounded_total(mode: str, calls: list[tuple[int, int]]) -> None:
+def test_invariant_24_exact_and_rounding_entries_make_the_rounded_total(
+    mode: str, calls: list[tuple[int, int]]
+) -> None:
     world = World(mode=mode)
     for tokens, cached in calls:
         world.use(Usage(input=tokens, cache_read=cached, output=1))
@@ -81,7 +83,7 @@ def test_24_exact_and_rounding_entries_make_the_rounded_total(mode: str, calls: 
 
 @IN_ONE_WORLD
 @given(tokens=st.lists(st.integers(1, 10**6), min_size=1, max_size=5))
-def test_25_totals_are_sums_of_lines_rounded_once(world: World, tokens: list[int]) -> None:
+def test_invariant_25_totals_are_sums_of_lines_rounded_once(world: World, tokens: list[int]) -> None:
     for count in tokens:
         world.use(Usage(input=count, output=count // 2, reasoning=count // 5))
     invoice = close(world)
@@ -108,14 +110,14 @@ def test_25_totals_are_sums_of_lines_rounded_once(world: World, tokens: list[int
         "DELETE FROM billing_invoicedtransfer",
     ],
 )
-def test_26_a_finalised_invoice_cannot_be_changed_by_anyone(world: World, role: str, statement: str) -> None:
+def test_invariant_26_a_finalised_invoice_cannot_be_changed_by_anyone(world: World, role: str, statement: str) -> None:
     world.use(Usage(input=10**6))
     close(world)
     with pytest.raises(DatabaseError, match=r"finalised|permission denied"), as_role(role):
         run(statement)
 
 
-def test_26_a_finalised_invoice_renders_identically_whatever_changes(world: World) -> None:
+def test_invariant_26_a_finalised_invoice_renders_identically_whatever_changes(world: World) -> None:
     world.use(Usage(input=10**6, output=77))
     invoice = close(world)
     with as_operator():
@@ -129,14 +131,14 @@ def test_26_a_finalised_invoice_renders_identically_whatever_changes(world: Worl
         assert invoice_pdf.render(Invoice.objects.get(pk=invoice.pk)) == first
 
 
-def test_26_a_finalised_invoice_may_still_be_paid(world: World) -> None:
+def test_invariant_26_a_finalised_invoice_may_still_be_paid(world: World) -> None:
     world.use(Usage(input=10**6))
     invoice = close(world)
     with as_operator():
         assert Invoice.objects.filter(pk=invoice.pk).update(status="paid") == 1
 
 
-def test_28_finalising_twice_is_finalising_once(world: World) -> None:
+def test_invariant_28_finalising_twice_is_finalising_once(world: World) -> None:
     world.use(Usage(input=10**6))
     invoice = close(world)
     with as_operator():
@@ -147,7 +149,7 @@ def test_28_finalising_twice_is_finalising_once(world: World) -> None:
         assert Transfer.objects.filter(tenant=world.tenant, kind="invoice").count() == 1
 
 
-def test_31_late_usage_lands_on_the_next_invoice_under_its_own_month(world: World) -> None:
+def test_invariant_31_late_usage_lands_on_the_next_invoice_under_its_own_month(world: World) -> None:
     world.use(Usage(input=10**6))
     late = world.opening()
     world.open([late])
@@ -166,7 +168,7 @@ def test_31_late_usage_lands_on_the_next_invoice_under_its_own_month(world: Worl
     assert balanced(world)
 
 
-def test_31_closing_the_running_month_leaves_later_usage_to_the_next_invoice(world: World) -> None:
+def test_invariant_31_closing_the_running_month_leaves_later_usage_to_the_next_invoice(world: World) -> None:
     world.use(Usage(input=10**6))
     first = close(world)
     world.use(Usage(input=3 * 10**6))
@@ -176,7 +178,7 @@ def test_31_closing_the_running_month_leaves_later_usage_to_the_next_invoice(wor
     assert balanced(world)
 
 
-def test_31_a_correction_downwards_is_a_negative_line(world: World) -> None:
+def test_invariant_31_a_correction_downwards_is_a_negative_line(world: World) -> None:
     opening = world.opening()
     world.open([opening])
     world.sweep()
@@ -289,7 +291,7 @@ def test_a_late_void_takes_back_the_surcharge_too(world: World) -> None:
 
 @pytest.mark.parametrize("mode", ["postpaid", "prepaid"])
 @pytest.mark.django_db
-def test_29_a_month_that_only_gives_back_is_carried_over_to_the_next_invoice(mode: str) -> None:
+def test_invariant_29_a_month_that_only_gives_back_is_carried_over_to_the_next_invoice(mode: str) -> None:
     world = World(mode=mode)
     world.clock += timedelta(hours=1)
     world.price = world.publish({"input": 10, "output": 10, "per_request": USD})

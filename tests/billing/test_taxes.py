@@ -155,7 +155,7 @@ def test_a_wrong_tax_is_found_by_the_check_of_the_books(world: World, seller: An
 
 
 @given(bases=st.lists(st.tuples(st.integers(-(10**9), 10**9), st.sampled_from([0, 810, 1900, 2550])), max_size=12))
-def test_25_tax_is_rounded_once_for_each_category_and_rate(bases: list[tuple[int, int]]) -> None:
+def test_invariant_25_tax_is_rounded_once_for_each_category_and_rate(bases: list[tuple[int, int]]) -> None:
     class Line:
         def __init__(self, amount: int, rate: int) -> None:
             self.amount, self.tax_rate, self.tax_category = amount, rate, "S"
