@@ -87,11 +87,15 @@ class CreditUseInline(ReadOnlyInline):
     """What took of a credit, or gave back to it."""
 
     model = CreditUse
-    fields = ("at", "kind", "amount", "transfer")
+    fields = ("at", "kind", "amount_usd", "transfer")
     readonly_fields = fields
     ordering = ("-id",)
-    max_num = 0
     per_page = 20
+
+    @admin.display(description="Taken (USD)")
+    def amount_usd(self, use: CreditUse) -> str:
+        """Negative where a correction gave it back."""
+        return usd(int(use.amount))
 
 
 @admin.register(CreditGrant)
