@@ -6,6 +6,8 @@ zero-sum and immutability triggers and row-level security. One module writes eac
 
 from billing.models.answers import StoredAnswer
 from billing.models.charges import Charge
+from billing.models.costs import CostPrice
+from billing.models.contracts import FreeTokens, PriceProposal, Terms, TierRule
 from billing.models.credits import (
     BalanceAlert,
     CreditDue,
@@ -23,18 +25,22 @@ from billing.models.invoicing import ExchangeRate, InvoiceEvent, InvoiceTax, Tax
 from billing.models.ledger import LedgerAccount, LedgerEntry, Transfer
 from billing.models.limits import Allowance, Budget, Run, Wallet
 from billing.models.prices import Price, PriceBook
+from billing.models.reconciliation import BooksCheck, ProviderReport, ProviderReportRow
 from billing.models.usage import JournalOwner, UsageAdjustment, UsageEvent, UsageRollup
 
 __all__ = [
     "Allowance",
     "BalanceAlert",
+    "BooksCheck",
     "Budget",
     "Charge",
+    "CostPrice",
     "CreditDue",
     "CreditGrant",
     "CreditUse",
     "Evidence",
     "ExchangeRate",
+    "FreeTokens",
     "Invoice",
     "InvoiceEvent",
     "InvoiceLine",
@@ -46,9 +52,14 @@ __all__ = [
     "LedgerEntry",
     "Price",
     "PriceBook",
+    "PriceProposal",
+    "ProviderReport",
+    "ProviderReportRow",
     "Run",
     "StoredAnswer",
     "TaxRate",
+    "Terms",
+    "TierRule",
     "TopUpAttempt",
     "TopUpRule",
     "Transfer",
