@@ -19,8 +19,9 @@ from proxy.dialects.anthropic_thinking import LEAST_BUDGET
 from proxy.dialects.chunks import MOST_GARBAGE
 from proxy.dialects.openai import bend, path_of
 from proxy.dialects.shape import ANTHROPIC, UNBOUNDED, Answer, Asked, FailureMessage, UpstreamCall
-from proxy.errors import GatewayError, Unavailable
-from proxy.sse import EventDecoder, TooLong
+from proxy.dialects.stream_state import StreamState
+from proxy.errors import Unavailable
+from proxy.sse import TooLong
 
 logger = logging.getLogger(__name__)
 
@@ -91,51 +92,32 @@ def _fit_thinking(body: dict[str, Any], output_limit: int) -> tuple[str, ...]:
     return ()
 
 
-class NativeStream:
+class NativeStream(StreamState):
     """One stream: blocks of plain deltas pass as they are, the events around them are parsed.
 
     message_stop is kept for the tail, so that a call is settled before its client may leave.
     """
 
     __slots__ = (
-        "_asked",
         "_block",
         "_buffer",
         "_bytes",
-        "_decoder",
         "_ending",
         "_events",
-        "_garbage",
         "_overhead",
         "_usage",
-        "done",
-        "failure",
-        "finish_reason",
         "most_bytes",
-        "reported_model",
-        "service_tier",
-        "thoughts",
         "usage",
-        "usage_ignored",
     )
 
     def __init__(self, asked: Asked) -> None:
+        super().__init__(asked)
         self.usage: Usage | None = None
-        self.usage_ignored = False
-        self.finish_reason = ""
-        self.failure: GatewayError | None = None
-        self.done = False
-        self.reported_model = ""
-        self.service_tier = ""
-        self.thoughts: dict[str, list[dict[str, Any]]] = {}
-        self._asked = asked
-        self._decoder = EventDecoder()
         self._buffer = b""
         self._usage: dict[str, Any] = {}
         self._ending: dict[str, Any] = {"type": "message_delta", "delta": {"stop_reason": None, "stop_sequence": None}}
         self.most_bytes = UNBOUNDED
         self._block = 0
-        self._garbage = 0
         self._events = 0
         self._bytes = 0
         self._overhead = 0
@@ -260,7 +242,7 @@ class NativeStream:
         model = message.get("model")
         self.reported_model = model if type(model) is str else ""
         self._note_usage(message.get("usage"))
-        message["id"], message["model"] = self._asked.answer_id, self._asked.model
+        message["id"], message["model"] = self.asked.answer_id, self.asked.model
         return orjson.dumps(event)
 
     def _learn(self, event: dict[str, Any], written: bytes) -> None:
@@ -279,7 +261,7 @@ class NativeStream:
         if type(usage) is not dict:
             return
         self._usage.update((name, value) for name, value in usage.items() if value is not None)
-        read, ignored = answers.read_usage(self._usage, self._asked.context_window)
+        read, ignored = answers.read_usage(self._usage, self.asked.context_window)
         if read is not None:
             self.usage, self.usage_ignored = read, False
         elif self.usage is None:

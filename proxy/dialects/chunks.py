@@ -12,8 +12,9 @@ from billing import meters
 from billing.meters import Usage
 from proxy.dialects import decoding
 from proxy.dialects.shape import UNBOUNDED, Asked
+from proxy.dialects.stream_state import StreamState
 from proxy.errors import GatewayError, Unavailable
-from proxy.sse import EventDecoder, TooLong
+from proxy.sse import TooLong
 
 logger = logging.getLogger(__name__)
 
@@ -21,7 +22,7 @@ MOST_GARBAGE = 16
 DONE = b"data: [DONE]\n\n"
 
 
-class TranslatedStream:
+class TranslatedStream(StreamState):
     """One stream of another dialect. A subclass reads events in ``event`` and calls ``say``, ``finish`` and ``fail``.
 
     Events that are no JSON objects are left out, up to MOST_GARBAGE. A broken one, or an end that gives no reason, is
@@ -29,21 +30,12 @@ class TranslatedStream:
     """
 
     def __init__(self, asked: Asked) -> None:
+        super().__init__(asked)
         self.counted: Usage | None = None
         self.most_bytes = UNBOUNDED
-        self.usage_ignored = False
-        self.finish_reason = ""
-        self.failure: GatewayError | None = None
-        self.done = False
-        self.reported_model = ""
-        self.service_tier = ""
-        self.thoughts: dict[str, list[dict[str, Any]]] = {}
-        self.asked = asked
-        self._decoder = EventDecoder()
         self._out: list[bytes] = []
         self._begun: set[int] = set()
         self._finished: set[int] = set()
-        self._garbage = 0
         self._chunks = 0
         self._bytes = 0
         self._head = orjson.dumps(

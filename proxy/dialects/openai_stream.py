@@ -16,9 +16,10 @@ from proxy.dialects.chunks import DONE, MOST_GARBAGE
 from proxy.dialects.decoding import readable
 from proxy.dialects.openai_answer import counted, finish_reason, message_size, repaired_message
 from proxy.dialects.shape import UNBOUNDED, Asked
+from proxy.dialects.stream_state import StreamState
 from proxy.dialects.tool_indexes import ToolIndexes
-from proxy.errors import GatewayError, Unavailable
-from proxy.sse import EventDecoder, TooLong
+from proxy.errors import Unavailable
+from proxy.sse import TooLong
 
 logger = logging.getLogger(__name__)
 
@@ -35,18 +36,15 @@ _SPECIAL = re.compile(
 )
 
 
-class OpenAIStream:
+class OpenAIStream(StreamState):
     """One stream. Blocks of plain content chunks pass as they are but for id and model; anything else is parsed."""
 
     __slots__ = (
-        "_asked",
         "_buffer",
         "_bytes",
-        "_decoder",
         "_events",
         "_finished",
         "_framed",
-        "_garbage",
         "_head",
         "_look_at",
         "_most_bytes",
@@ -56,27 +54,12 @@ class OpenAIStream:
         "_theirs",
         "_told",
         "_tools",
-        "done",
-        "failure",
-        "finish_reason",
-        "reported_model",
-        "service_tier",
-        "thoughts",
         "usage",
-        "usage_ignored",
     )
 
     def __init__(self, asked: Asked) -> None:
+        super().__init__(asked)
         self.usage: Usage | None = None
-        self.usage_ignored = False
-        self.finish_reason = ""
-        self.failure: GatewayError | None = None
-        self.done = False
-        self.reported_model = ""
-        self.service_tier = ""
-        self.thoughts: dict[str, list[dict[str, Any]]] = {}
-        self._asked = asked
-        self._decoder = EventDecoder()
         self._buffer = b""
         self._raw_usage: dict[str, Any] | None = None
         self._theirs: tuple[bytes, bytes] | None = None
@@ -85,7 +68,6 @@ class OpenAIStream:
         self._told: dict[str, Any] = {}
         self._finished: set[int] = set()
         self._tools: dict[int, ToolIndexes] = {}
-        self._garbage = 0
         self._events = 0
         self._bytes = 0
         self._overhead = 0
@@ -143,11 +125,11 @@ class OpenAIStream:
 
     def complete(self) -> bool:
         """See AnswerStream."""
-        return len(self._finished) >= self._asked.choices
+        return len(self._finished) >= self.asked.choices
 
     def tail(self, usage: Usage, extras: Mapping[str, Any]) -> bytes:
         """See AnswerStream."""
-        if not self._asked.include_usage:
+        if not self.asked.include_usage:
             return DONE
         chunk = {**self._told, "choices": [], "usage": self._raw_usage or meters.as_openai(usage), **extras}
         return b"data: " + orjson.dumps(chunk) + b"\n\n" + DONE
@@ -260,9 +242,9 @@ class OpenAIStream:
         tier = chunk.get("service_tier")
         if type(tier) is str:
             self.service_tier = tier
-        chunk["id"], chunk["object"], chunk["model"] = self._asked.answer_id, "chat.completion.chunk", self._asked.model
+        chunk["id"], chunk["object"], chunk["model"] = self.asked.answer_id, "chat.completion.chunk", self.asked.model
         if type(chunk.get("created")) is not int:
-            chunk["created"] = self._asked.created
+            chunk["created"] = self.asked.created
         if not self._told:
             self._told = {name: value for name, value in chunk.items() if name != "choices"}
         if size:
@@ -285,7 +267,7 @@ class OpenAIStream:
             return b""
         logger.warning("a stream was cut: the upstream says more than its output limit allows")
         self.done = True
-        open_ones = [index for index in range(self._asked.choices) if index not in self._finished]
+        open_ones = [index for index in range(self.asked.choices) if index not in self._finished]
         if not open_ones:
             return b""
         self.finish_reason = "length"
@@ -334,7 +316,7 @@ class OpenAIStream:
 
     def _note_usage(self, usage: object) -> None:
         """Usage is cumulative: the last that can be true wins."""
-        read, ignored, shown = counted(usage, self._asked.context_window)
+        read, ignored, shown = counted(usage, self.asked.context_window)
         if read is not None:
             self.usage, self._raw_usage = read, shown
             self.usage_ignored = False

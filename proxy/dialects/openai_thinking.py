@@ -67,7 +67,7 @@ class ThinkingStream(OpenAIStream):
 
     def _pass(self, block: bytes) -> bytes | None:
         """As OpenAIStream's: a quote inside a JSON text is escaped, so what is found is the chunks' own reasoning."""
-        if self._asked.choices > 1:
+        if self.asked.choices > 1:
             return None
         passed = super()._pass(block)
         if passed is not None:
