@@ -71,21 +71,21 @@ def rate_of(invoice: Invoice) -> Rate:
     )
 
 
-def check(rate: Rate) -> None:
-    """Raises ExchangeProblem for what is no rate, or of a currency nobody configured."""
+def check(rate: Rate) -> date:
+    """The day of a rate; raises ExchangeProblem for what is no rate, or of a currency nobody configured."""
     if rate.day is None or rate.currency == PRICED_IN or rate.numerator <= 0 or rate.denominator <= 0:
         raise ExchangeProblem(f"This is no rate of a currency other than {PRICED_IN} on a day.")
     try:
         minor_digits(rate.currency)
     except MoneyProblem as problem:
         raise ExchangeProblem(f"{problem}.") from None
+    return rate.day
 
 
 def keep(rate: Rate, *, now: datetime) -> ExchangeRate | None:
     """Store a rate of a day, once: None if that day's is there already. A different one raises ExchangeProblem."""
-    check(rate)
     row, made = ExchangeRate.objects.get_or_create(
-        currency=rate.currency, day=rate.day,
+        currency=rate.currency, day=check(rate),
         defaults={
             "numerator": rate.numerator, "denominator": rate.denominator, "source": rate.source[:60], "created_at": now,
         },

@@ -392,8 +392,8 @@ def test_the_pdf_shows_what_the_invoice_says(world: World) -> None:
     invoice = close(world)
     text = text_of(invoice)
     for part in (
-        invoice.number, world.tenant.name, world.model, "Europe/Paris", "March 2027", "12,345,678", "0.15", "0.075", "1.85",
-        "1.8522267", "Annex", world.project.name, "sk-tg-",
+        invoice.number, world.tenant.name, world.model, "Europe/Paris", "March 2027", "12,345,678", "0.15", "0.075",
+        "1.85", "1.8522267", "Annex", world.project.name, "sk-tg-",
     ):  # fmt: skip
         assert str(part) in text, part
     assert "DRAFT" not in text
