@@ -20,6 +20,13 @@ class Convention:
     day: str
     months: tuple[str, ...]
     first: str = ""
+    capitals: tuple[tuple[str, str], ...] = ()
+
+    def upper(self, text: str) -> str:
+        """Capital letters; those of the Turkish i are its own."""
+        for small, capital in self.capitals:
+            text = text.replace(small, capital)
+        return text.upper()
 
     def number(self, plain: str) -> str:
         """A plain decimal such as ``-1234.5`` in this convention."""
@@ -69,6 +76,7 @@ CONVENTIONS = {
         ".", ",", "%{}", "{day} {month} {year}",
         ("Ocak", "Şubat", "Mart", "Nisan", "Mayıs", "Haziran", "Temmuz", "Ağustos", "Eylül", "Ekim", "Kasım",
          "Aralık"),
+        capitals=(("i", "İ"), ("ı", "I")),
     ),
 }  # fmt: skip
 

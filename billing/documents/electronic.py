@@ -10,7 +10,7 @@ from billing.documents import factur_x, reading, ubl
 from billing.documents.conventions import Convention, convention
 from billing.documents.paper import Allowance, Item, Paper, PaperProblem, Party, Tax, TaxGroup, Totals
 from billing.documents.reading import PER_MILLION, Reading, decimal, follows, in_currency, per_cent
-from billing.documents.sentences import notes_of, terms_of
+from billing.documents.sentences import evidence_of, notes_of, terms_of
 from billing.documents.words import words
 from billing.models import Invoice, InvoiceLine
 from billing.money import format_minor
@@ -53,7 +53,7 @@ def paper_of(read: Reading) -> Paper:
         taxes=_groups(read),
         totals=_totals(read, items, allowances),
         terms="" if read.credit_note else terms_of(read),
-        notes=tuple(notes_of(read)),
+        notes=(*notes_of(read), *evidence_of(read)),
         payment=read.payment,
         corrects=(read.corrects.number or "", _issued(read)) if read.corrects else None,
     )

@@ -11,11 +11,12 @@ from billing.documents import sepa
 from billing.documents.conventions import Convention, convention
 from billing.documents.glyphs import MARK, families, shown
 from billing.documents.reading import PER_MILLION, Reading, day_in, per_cent
-from billing.documents.sentences import notes_of, terms_of
+from billing.documents.sentences import evidence_of, notes_of, terms_of
 from billing.documents.words import words
 from billing.models import InvoiceLine
 from billing.money import usd
 
+ANNEX_COLUMNS = ("key", "model", "requests", "tokens_in", "tokens_out", "exact")
 Words = dict[str, str]
 Content = dict[str, Any]
 
@@ -31,16 +32,19 @@ def content_of(read: Reading) -> Content:
         "language": invoice.language,
         "fonts": families(),
         "watermark": says["watermark"] if read.draft else "",
-        "words": {key: says[key] for key in ("from", "to", "page", "pay", "scan", "annex")},
+        "words": {
+            **{key: local.upper(says[key]) for key in ("from", "to")},
+            **{key: says[key] for key in ("page", "pay", "scan", "annex")},
+        },
         "seller": _party(snapshot["seller"], says),
         "buyer": _party(snapshot["buyer"], says),
         "facts": [[name, shown(value)] for name, value in _facts(read, says, local)],
-        "head": _head(read, says),
+        "head": [local.upper(name) for name in _head(read, says)],
         "groups": [_group(read, says, local, list(rows)) for _key, rows in groupby(read.lines, _group_key)],
         "nothing": says["nothing"],
         "totals": _totals(read, says, local),
         "due": _due(read, says, local),
-        "notes": [shown(note) for note in _notes(read, says, local)],
+        "notes": [*(shown(note) for note in _notes(read, says, local)), *evidence_of(read)],
         "payment": _payment(read, says),
         "code": sepa.code(read),
         "footer": shown(" · ".join(filter(None, [snapshot["seller"]["name"], snapshot["seller"]["email"]]))),
@@ -61,7 +65,9 @@ def _facts(read: Reading, says: Words, local: Convention) -> list[tuple[str, str
         facts.append((says["due_on"], local.date(invoice.due_on)))
     if read.corrects and read.corrects.finalised_at:
         issued = local.date(day_in(read.corrects.finalised_at, read.zone))
-        facts.append((says["corrects"], says["of_day"].format(number=read.corrects.number, day=issued)))
+        facts.append(
+            (says["corrects"], says["of_day"].format(number=read.corrects.number, day=issued.replace(" ", "\u00a0")))
+        )
     return [
         *facts,
         (says["period"], local.month(invoice.period_label)),
@@ -186,7 +192,9 @@ def _annex(read: Reading, says: Words, local: Convention) -> Content:
             }
             for name, found in projects
         ],
-        "annex_head": [says[key] for key in ("key", "model", "requests", "tokens_in", "tokens_out", "exact")],
+        "annex_head": [
+            local.upper(says[key]) for key in ("key", "model", "requests", "tokens_in", "tokens_out", "exact")
+        ],
         "annex_note": says["annex_note"],
         "annex_total": [says["annex_total"], exact(sum(int(row["exact"]) for row in rows))],
     }

@@ -14,7 +14,7 @@ TOLD = ("AE", "E", "G", "K", "O")
 
 
 def notes_of(read: Reading) -> Iterator[str]:
-    """Why no VAT is charged, the exchange rate, why it gives back, and the hash of its evidence."""
+    """Why it gives back, why no VAT is charged, and the exchange rate."""
     says = words(read.invoice.language)
     if read.credit_note and read.invoice.reason:
         yield read.invoice.reason
@@ -24,6 +24,11 @@ def notes_of(read: Reading) -> Iterator[str]:
             yield says[category]
     if read.invoice.currency != USD:
         yield _rate(read)
+
+
+def evidence_of(read: Reading) -> Iterator[str]:
+    """The size and the hash of an invoice's evidence pack."""
+    says = words(read.invoice.language)
     evidence = read.snapshot.get("evidence")
     if evidence and not read.credit_note:  # its snapshot is that of the invoice it corrects
         rows = convention(read.invoice.language).number(str(evidence["rows"]))

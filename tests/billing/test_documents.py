@@ -149,6 +149,7 @@ def test_numbers_and_days_follow_the_language(language: str, number: str, rate: 
     assert local.money(-123450, "EUR") == number
     assert local.rate("7.5") == rate
     assert local.date(date(2027, 8, 1)) == day
+    assert local.upper("Birim fiyatı") == ("BİRİM FİYATI" if language == "tr" else "BIRIM FIYATI")
 
 
 def test_names_no_font_can_draw_are_marked_and_said_to_be(world: World) -> None:

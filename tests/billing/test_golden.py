@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 import os
+from difflib import unified_diff
+from pathlib import Path
 
 import pytest
 
@@ -29,12 +31,16 @@ def test_a_golden_month_comes_out_as_it_was_found_right(name: str, settings: pyt
         place.mkdir(parents=True, exist_ok=True)
         for file, text in texts.items():
             (place / file).write_text(text)
-    assert {file: text for file, text in texts.items() if (place / file).read_text() != text} == {}
+    assert [line for file, text in texts.items() for line in _difference(place / file, text)] == []
     assert {file.name for file in place.iterdir()} == set(texts)
     for file, text in texts.items():
         if file.endswith(".xml"):
             assert schema_problems(text.encode()) == []
             assert broken_rules(text.encode()) == set()
+
+
+def _difference(file: Path, text: str) -> list[str]:
+    return list(unified_diff(file.read_text().splitlines(), text.splitlines(), file.name, "now", n=0, lineterm=""))
 
 
 @pytest.mark.django_db
