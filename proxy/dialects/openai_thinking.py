@@ -91,7 +91,7 @@ class ThinkingStream(OpenAIStream):
         return size
 
     def _note(self, index: int, text: bytes) -> None:
-        """Take note of a piece, as JSON writes it: a character may be parted between two."""
+        """Take note of a piece, as JSON writes it."""
         self._size += len(text)
         if self._size <= MOST_BYTES:
             self._thought.setdefault(index, []).append(text)
