@@ -4,12 +4,20 @@ from __future__ import annotations
 
 from django.db import connection
 
-from billing.models import Charge, Transfer
+from billing.models import Charge, Invoice, Transfer
 
 ADJUSTED = """
 SELECT DISTINCT e.transfer_id FROM billing_usageadjustment a
 JOIN billing_usageevent e ON e.tenant_id = a.tenant_id AND e.id = a.event_id
 WHERE a.tenant_id = %s AND a.transfer_id = %s AND e.transfer_id IS NOT NULL
+"""
+
+CORRECTED = """
+WITH corrected AS (
+    SELECT corrects_id AS id FROM billing_invoice
+    WHERE tenant_id = %(tenant)s AND 'credit_note:' || id = %(key)s AND corrects_id IS NOT NULL)
+SELECT i.transfer_id FROM corrected c JOIN billing_invoicedtransfer i ON i.invoice_id = c.id
+UNION SELECT t.id FROM corrected c JOIN billing_transfer t ON t.tenant_id = %(tenant)s AND t.key = 'invoice:' || c.id
 """
 
 
@@ -23,6 +31,12 @@ def of(transfer: Transfer) -> list[int]:
             return [row[0] for row in cursor.fetchall()]
     if transfer.kind == Transfer.Kind.CHARGE:
         return _charged_before(transfer)
+    if transfer.kind == Transfer.Kind.CREDIT_NOTE:
+        return _invoiced_with(transfer)
+    if transfer.kind == Transfer.Kind.CREDIT_NOTE:
+        with connection.cursor() as cursor:
+            cursor.execute(CORRECTED, {"tenant": transfer.tenant_id, "key": transfer.key})
+            return [row[0] for row in cursor.fetchall()]
     return []
 
 
@@ -35,3 +49,14 @@ def _charged_before(transfer: Transfer) -> list[int]:
         tenant_id=charge.tenant_id, period_label=charge.period_label, kind=charge.kind, subject=charge.subject
     )
     return list(same.filter(pk__lt=charge.pk).values_list("transfer_id", flat=True))
+
+
+def _invoiced_with(transfer: Transfer) -> list[int]:
+    """What is on the invoice that a credit note corrects, and that invoice's own tax and rounding."""
+    notes = Invoice.objects.filter(pk=int(transfer.key.removeprefix("credit_note:")), tenant_id=transfer.tenant_id)
+    invoice_id = notes.values_list("corrects_id", flat=True).get()
+    if invoice_id is None:
+        return []
+    rows = Transfer.objects.filter(tenant_id=transfer.tenant_id)
+    found = rows.filter(invoicedtransfer__invoice_id=invoice_id) | rows.filter(key=f"invoice:{invoice_id}")
+    return list(found.values_list("id", flat=True))

@@ -10,10 +10,11 @@ import pytest
 from django.db import transaction
 from django.db.utils import IntegrityError
 
-from billing import books, charges, closing, credit_ends, credit_rounds, credits, ledger
+from billing import books, charges, closing, credit_ends, credit_notes, credit_rounds, credits, ledger
 from billing.charges import Wanted
 from billing.credits import CreditProblem
 from billing.grants import Terms
+from billing.invoice_events import Said
 from billing.meters import Usage
 from billing.models import CreditDue, CreditGrant, CreditUse, Transfer
 from billing.periods import month
@@ -289,6 +290,23 @@ def test_closing_a_month_takes_its_usage_from_credit(empty: World) -> None:
     closing.close(tenant=empty.tenant, month="2027-03", now=empty.clock, finalise=True)
     use(empty)
     assert left(paid) == [-empty.balance("wallet")]
+
+
+def test_21_a_credit_note_gives_back_what_its_invoice_took(empty: World) -> None:
+    gift = give(empty, "promotional", USD)
+    empty.use(Usage(input=1_000_000))
+    empty.clock += 31 * DAY
+    invoice = closing.close(tenant=empty.tenant, month="2027-03", now=empty.clock, finalise=True)
+    use(empty)
+    after = left(gift)
+    paid = give(empty, "paid", USD, priority=0)
+    empty.use(Usage(input=100_000))
+    use(empty)
+    said = Said(reason="Wrong customer", actor="operator")
+    credit_notes.issue(invoice=invoice, amounts=None, said=said, now=empty.clock)
+    use(empty)
+    assert after == [USD - 150_000_000_000]
+    assert left(gift, paid) == [USD, USD - 15_000_000_000]
 
 
 def test_a_broken_row_of_credit_is_found(empty: World) -> None:
