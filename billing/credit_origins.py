@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.db import connection
 
-from billing.models import Charge, Invoice, Transfer
+from billing.models import Charge, Transfer
 
 ADJUSTED = """
 SELECT DISTINCT e.transfer_id FROM billing_usageadjustment a
@@ -32,8 +32,6 @@ def of(transfer: Transfer) -> list[int]:
     if transfer.kind == Transfer.Kind.CHARGE:
         return _charged_before(transfer)
     if transfer.kind == Transfer.Kind.CREDIT_NOTE:
-        return _invoiced_with(transfer)
-    if transfer.kind == Transfer.Kind.CREDIT_NOTE:
         with connection.cursor() as cursor:
             cursor.execute(CORRECTED, {"tenant": transfer.tenant_id, "key": transfer.key})
             return [row[0] for row in cursor.fetchall()]
@@ -49,14 +47,3 @@ def _charged_before(transfer: Transfer) -> list[int]:
         tenant_id=charge.tenant_id, period_label=charge.period_label, kind=charge.kind, subject=charge.subject
     )
     return list(same.filter(pk__lt=charge.pk).values_list("transfer_id", flat=True))
-
-
-def _invoiced_with(transfer: Transfer) -> list[int]:
-    """What is on the invoice that a credit note corrects, and that invoice's own tax and rounding."""
-    notes = Invoice.objects.filter(pk=int(transfer.key.removeprefix("credit_note:")), tenant_id=transfer.tenant_id)
-    invoice_id = notes.values_list("corrects_id", flat=True).get()
-    if invoice_id is None:
-        return []
-    rows = Transfer.objects.filter(tenant_id=transfer.tenant_id)
-    found = rows.filter(invoicedtransfer__invoice_id=invoice_id) | rows.filter(key=f"invoice:{invoice_id}")
-    return list(found.values_list("id", flat=True))
