@@ -5,6 +5,7 @@ Each check is one statement, so that it sees one moment, and returns a row for e
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -66,8 +67,8 @@ class Report:
         }
 
 
-def check(*, tenant_id: int | None = None) -> Report:
-    """Check one tenant's books, or everyone's. Reads every event; run it as the operator."""
+def check(*, tenant_id: int | None = None, tell: Callable[[str], None] = lambda _done: None) -> Report:
+    """Check one tenant's books, or everyone's. Reads every event; run it as the operator. ``tell`` hears how far."""
     sums = _sums(tenant_id)
     differences = [
         Difference("A = B = C = D", row.tenant_id, row.period, f"A {row.a_events}",
@@ -75,7 +76,8 @@ def check(*, tenant_id: int | None = None) -> Report:
         for row in sums
         if not row.agree
     ]  # fmt: skip
-    for name, query in CHECKS.items():
+    for number, (name, query) in enumerate(CHECKS.items(), 1):
+        tell(f"{number} of {len(CHECKS)}: {name}")
         differences += [Difference(name, tenant, *map(str, rest)) for tenant, *rest in _rows(query, tenant_id)]
     return Report(tuple(sums), tuple(differences))
 

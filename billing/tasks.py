@@ -13,7 +13,7 @@ from django.utils.timezone import now as current_time
 
 from billing import (
     balance_alerts,
-    books,
+    books_history,
     budgets,
     closing,
     credit_rounds,
@@ -25,6 +25,7 @@ from billing import (
     vat_ids,
 )
 from billing.celery import app
+from billing.models import BooksCheck
 from billing.vat_ids import VatIdProblem
 
 logger = logging.getLogger(__name__)
@@ -109,9 +110,12 @@ def check_vat_ids(**_unknown: Any) -> None:
 
 
 @app.task(name="billing.check_books")
-def check_books(**_unknown: Any) -> None:
-    """Check everyone's books; each difference is an error in the log."""
-    report = books.check()
+def check_books(*, check: int | None = None, **_unknown: Any) -> None:
+    """Check everyone's books, or make the check that was asked for; each difference is an error in the log."""
+    asked = BooksCheck.objects.filter(pk=check, finished_at__isnull=True).first() if check else None
+    if check and asked is None:
+        return  # it was made already: the message came twice
+    report = books_history.run(now=current_time(), asked=asked)
     for difference in report.differences:
         logger.error("the books differ: %s", difference)
     logger.info("books checked: %s sums, %s differences", len(report.sums), len(report.differences))

@@ -6,8 +6,9 @@ import json
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.utils.timezone import now
 
-from billing import books, parties
+from billing import books, books_history, parties
 from billing.money import usd
 
 
@@ -25,7 +26,7 @@ class Command(BaseCommand):
             tenant_id = parties.tenant_by_slug(options["tenant"]).id if options["tenant"] else None
         except parties.UnknownTenant as problem:
             raise CommandError(str(problem), returncode=2) from None
-        report = books.check(tenant_id=tenant_id)
+        report = books_history.run(now=now(), tenant_id=tenant_id)
         if options["json"]:
             self.stdout.write(json.dumps(report.as_json(), indent=2))
         else:
