@@ -9,15 +9,16 @@ from django.db import DatabaseError, transaction
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from billing import books, closing, credit_notes, invoice_states
+from billing import books, closing, credit_notes, credits, invoice_states
+from billing.grants import Terms
 from billing.invoice_events import Said
 from billing.invoices import InvoiceProblem
 from billing.meters import Usage
-from billing.models import Invoice, InvoiceEvent
+from billing.models import CreditGrant, Invoice, InvoiceEvent
 from billing.money import minor_to_pico
 from portal.tenancy import as_operator
 from tests.billing.test_taxes import CURRENCIES, change, keep_rate
-from tests.billing.world import USD, World
+from tests.billing.world import USD, World, as_role, run
 
 WHY = Said("Ana", "Wrong model was billed")
 
@@ -183,6 +184,47 @@ def test_a_credit_note_is_not_corrected_voided_or_paid(world: World) -> None:
         ):
             with pytest.raises(InvoiceProblem):
                 act()
+
+
+def test_invariant_21_a_credit_note_gives_credit_back_where_it_came_from(prepaid: World) -> None:
+    invoice = invoiced(prepaid)
+    with as_operator():
+        credits.consume(prepaid.tenant.id, prepaid.clock)
+        gift = Terms(CreditGrant.Kind.PROMOTIONAL, 50 * USD, prepaid.clock)
+        credits.grant(tenant=prepaid.tenant, terms=gift, key="gift", now=prepaid.clock)
+    prepaid.use(Usage(input=2 * 10**8))
+    prepaid.post()
+    with as_operator():
+        credits.consume(prepaid.tenant.id, prepaid.clock)
+    credit(prepaid, invoice, None)
+    with as_operator():
+        credits.consume(prepaid.tenant.id, prepaid.clock)
+        left = list(CreditGrant.objects.filter(tenant=prepaid.tenant).order_by("id").values_list("unused", flat=True))
+    assert left == [100 * USD, 20 * USD]
+    assert balanced(prepaid)
+
+
+BREAKS = {
+    "total in USD = total by its rate": "UPDATE billing_invoice SET usd_total = usd_total + 2 WHERE id = %s",
+    "credited <= invoiced": "UPDATE billing_invoice SET total = total - 1, subtotal = subtotal - 1 WHERE id = %s",
+    "rounded = exact + rounding": "UPDATE billing_invoice SET rate_numerator = 2 WHERE id = %s",
+    "tax = its groups = ledger": "UPDATE billing_invoicetax SET amount = amount + 1 WHERE invoice_id = %s",
+}
+
+
+@pytest.mark.parametrize("check", list(BREAKS))
+def test_a_broken_invoice_is_found_by_the_check_of_the_books(world: World, seller: Any, check: str) -> None:
+    change(world, country="DE")
+    invoice = invoiced(world)
+    credit(world, invoice, None)
+    with as_role("none"):
+        run("SET CONSTRAINTS ALL IMMEDIATE")
+        for table in ("billing_invoice", "billing_invoicetax"):
+            run(f"ALTER TABLE {table} DISABLE TRIGGER USER")
+        run(BREAKS[check], invoice.pk)
+    with as_operator():
+        found = {difference.check for difference in books.check(tenant_id=world.tenant.id).differences}
+    assert check in found
 
 
 def test_nothing_is_done_without_a_reason(world: World) -> None:

@@ -11,7 +11,7 @@ from django.db import connection
 from hypothesis import given
 from hypothesis import strategies as st
 
-from billing import books, closing, exchange, taxes, vat_ids
+from billing import books, closing, exchange, ledger, taxes, vat_ids
 from billing.exchange import ExchangeProblem, Rate
 from billing.meters import Usage
 from billing.models import Invoice, LedgerEntry, TaxRate
@@ -200,7 +200,9 @@ def test_a_wrong_vat_id_is_refused(country: str, text: str) -> None:
 @pytest.mark.parametrize("mode", ["postpaid", "prepaid"])
 @pytest.mark.parametrize("currency", list(CURRENCIES))
 @pytest.mark.django_db
-def test_an_invoice_in_another_currency_balances_in_both(mode: str, currency: str, seller: Any) -> None:
+def test_invariant_24_exact_and_rounding_make_the_rounded_sum_in_any_currency(
+    mode: str, currency: str, seller: Any
+) -> None:
     world = World(mode=mode)
     change(world, country="DE", currency=currency)
     keep_rate(world, currency, *CURRENCIES[currency])
@@ -218,6 +220,10 @@ def test_an_invoice_in_another_currency_balances_in_both(mode: str, currency: st
         wanted = int(line.exact) * rate / 10 ** (12 - minor_digits(currency))
         assert abs(line.amount - wanted) <= Fraction(1, 2)
     assert (invoice.rate_numerator, invoice.rate_denominator, invoice.currency) == (*CURRENCIES[currency], currency)
+    with as_operator():
+        rounding = ledger.balance(tenant_id=world.tenant.id, kind="rounding", currency=currency)
+    exact = exchange.rate_of(invoice).convert(int(invoice.exact))
+    assert minor_to_pico(invoice.subtotal, currency) == exact - rounding
     assert set(sums.values()) == {0}
     assert set(sums) == {"USD", currency}
     with as_operator():
