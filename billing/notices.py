@@ -22,9 +22,10 @@ from billing.parties import Tenant
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """The kind of a message with its values, which are texts, and the same for people."""
+    """The kind of a message, what it is about, its values, which are texts, and the same for people."""
 
     kind: str
+    about: str
     subject: str
     text: str
     data: dict[str, str] = field(default_factory=dict)
@@ -35,20 +36,22 @@ def low_balance(*, left: int, threshold: int, days: int | None) -> Notice:
     lasts = "" if days is None else f" At the pace of the last seven days it lasts {days} more days."
     text = f"{usd(left)} USD is left in the wallet, less than the {usd(threshold)} USD you wanted to know of.{lasts}"
     data = {"left": usd(left), "threshold": usd(threshold), "currency": "USD"}
-    return Notice("wallet.low_balance", f"{usd(left)} USD left", text, data)
+    return Notice("wallet.balance_low", f"wallet:{usd(threshold)}", f"{usd(left)} USD left", text, data)
 
 
 def top_up_stopped(reason: str) -> Notice:
     """The automatic top-up does not go on."""
     text = f"The automatic top-up has stopped: {reason} Top up by hand, and switch it on again on the wallet page."
-    return Notice("wallet.top_up_stopped", "The automatic top-up has stopped", text, {"reason": reason})
+    return Notice(
+        "wallet.top_up_stopped", "wallet:top-up", "The automatic top-up has stopped", text, {"reason": reason}
+    )
 
 
 def tell(*, tenant: Tenant, notice: Notice, now: datetime) -> None:
     """Tell a tenant's owners and finance members, and its endpoints."""
     if importlib.util.find_spec("billing.outbox") is not None:
         outbox = importlib.import_module("billing.outbox")
-        outbox.emit(tenant=tenant, kind=notice.kind, data=notice.data, now=now)
+        outbox.emit(tenant_id=tenant.id, kind=notice.kind, subject=notice.about, data=notice.data, now=now)
     to = parties.addresses_for_money(tenant.id)
     if to:
         name = " ".join(tenant.name.split())
