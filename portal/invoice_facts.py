@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import date
 from fractions import Fraction
 
 from billing import credit_notes, invoice_states, taxes
 from billing.models import Invoice, InvoiceEvent
-from billing.money import format_minor
 
 EVENT_WORDS = {
     "released": "Released after it was put aside",
@@ -48,15 +46,13 @@ class Facts:
     left: int
     events: list[Happened]
     disputed: bool
-    overdue: bool
     rate: str
 
 
-def of(invoice: Invoice, *, today: date) -> Facts:
+def of(invoice: Invoice) -> Facts:
     """The facts of an invoice, as its tenant may see them."""
     rows = invoice.taxes.order_by("category", "rate")
     events = InvoiceEvent.objects.filter(invoice=invoice).order_by("id")
-    open_ = invoice.status == Invoice.Status.FINALISED and invoice.kind == Invoice.Kind.INVOICE
     return Facts(
         taxes=[
             TaxLine(_label(row.category, row.rate), taxes.words_of(row.category, "en"), row.base, row.amount)
@@ -66,7 +62,6 @@ def of(invoice: Invoice, *, today: date) -> Facts:
         left=credit_notes.left_total(invoice),
         events=[Happened(_words(event), event) for event in events],
         disputed=invoice_states.is_disputed(invoice),
-        overdue=bool(open_ and invoice.due_on and invoice.due_on < today),
         rate=_rate(invoice),
     )
 
@@ -91,9 +86,3 @@ def _rate(invoice: Invoice) -> str:
     return (
         f"1 USD = {scaled // 10**6}.{scaled % 10**6:06d} {invoice.currency} ({invoice.rate_source}, {invoice.rate_on})"
     )
-
-
-def total_with_currency(invoice: Invoice) -> str:
-    """``12.34 EUR``; a credit note's is negative, for lists."""
-    sign = "-" if invoice.kind == Invoice.Kind.CREDIT_NOTE and invoice.total else ""
-    return f"{sign}{format_minor(invoice.total, invoice.currency)} {invoice.currency}"

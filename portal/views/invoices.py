@@ -34,6 +34,7 @@ def invoices(request: TenantRequest, tenant: Tenant) -> HttpResponse:
         "wallet": reports.wallet(tenant_id=tenant.pk),
         "invoices": reports.invoices(tenant_id=tenant.pk),
         "form": MonthForm(today=month.period.label),
+        "today": localdate(),
     }
     return render_page(request, "invoices.html", context)
 
@@ -63,7 +64,8 @@ def invoice(request: TenantRequest, tenant: Tenant, invoice_id: int) -> HttpResp
         "lines": [(_counted(line, variants), line) for line in lines],
         "running": shown.period_end_at > now(),
         "evidence": shown.snapshot.get("evidence"),
-        "facts": invoice_facts.of(shown, today=localdate()),
+        "facts": invoice_facts.of(shown),
+        "today": localdate(),
     }
     return render_page(request, "invoice.html", context)
 

@@ -11,7 +11,7 @@ from billing.meters import Usage
 from billing.models import ExchangeRate, Invoice, InvoiceEvent, TaxRate
 from portal.models import AuditEntry, Membership, User
 from portal.tenancy import as_operator
-from tests.billing.world import World
+from tests.billing.world import World, as_role, run
 
 
 @pytest.fixture
@@ -96,6 +96,18 @@ def test_an_operator_releases_what_was_put_aside(world: World, operator: Client,
         draft.refresh_from_db()
         assert draft.number
         assert InvoiceEvent.objects.get(invoice=draft).reason == "A load test"
+
+
+def test_what_is_past_due_says_so(world: World, finance: Client) -> None:
+    pages = [f"/t/{world.tenant.slug}/invoices/", f"/t/{world.tenant.slug}/invoices/{invoiced(world).pk}/"]
+    for page in pages:
+        assert "overdue" not in finance.get(page).content.decode()
+    with as_role("none"):
+        run("SET CONSTRAINTS ALL IMMEDIATE")
+        run("ALTER TABLE billing_invoice DISABLE TRIGGER USER")
+        run("UPDATE billing_invoice SET due_on = current_date - 3")
+    for page in pages:
+        assert "overdue" in finance.get(page).content.decode()
 
 
 def test_a_tenant_disputes_and_settles(world: World, finance: Client) -> None:
