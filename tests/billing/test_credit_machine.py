@@ -44,6 +44,7 @@ class Grant:
     starts_at: datetime
     expires_at: datetime | None
     started: bool = False
+    given_back: bool = False
     consumed: int = 0
     expired: int = 0
     refunded: int = 0
@@ -78,7 +79,9 @@ class Oracle:
         return sorted(found, key=lambda grant: (grant.priority, grant.expires_at or end))
 
     def limit(self) -> int:
-        return sum(grant.amount - grant.expired - grant.refunded for grant in self.grants if grant.started)
+        """What a correction gave back was never added: it lowered what is spent."""
+        added = [grant for grant in self.grants if grant.started and not grant.given_back]
+        return sum(grant.amount - grant.expired - grant.refunded for grant in added)
 
     def use(self, now: datetime) -> None:
         """Start what has begun, post, correct, take."""
@@ -115,7 +118,7 @@ class Oracle:
                     one.grant.consumed -= part
                     owed -= part
         if owed:
-            self.grants.append(Grant("goodwill", owed, 20, now, None, started=True))
+            self.grants.append(Grant("goodwill", owed, 20, now, None, started=True, given_back=True))
 
     def free(self, grant: Grant) -> int:
         """What of a grant neither calls hold nor settled calls will take."""
