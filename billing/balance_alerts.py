@@ -84,5 +84,5 @@ def _send(tenant: Tenant, left: int, now: datetime) -> bool:
         return False
     alerts.filter(pk__in=[pk for pk, _threshold in found]).update(is_armed=False, sent_at=now)
     days = runway_days(tenant_id=tenant.id, now=now)
-    notices.tell(tenant=tenant, notice=notices.low_balance(left=left, threshold=found[0][1], days=days), now=now)
+    notices.tell(tenant=tenant, notice=notices.low_balance(left=left, threshold=found[0][1], days=days))
     return True

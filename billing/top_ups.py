@@ -126,7 +126,7 @@ def failed(*, tenant: Tenant, reason: str, now: datetime) -> None:
         last = TopUpAttempt.objects.filter(tenant_id=tenant.id).order_by("-pk").first()
         if last is not None:
             TopUpAttempt.objects.filter(pk=last.pk).update(state=TopUpAttempt.State.FAILED, reason=reason[:200])
-        notices.tell(tenant=tenant, notice=notices.top_up_stopped(reason), now=now)
+        notices.tell(tenant=tenant, notice=notices.top_up_stopped(reason))
 
 
 def _claim(tenant: Tenant, now: datetime) -> TopUpAttempt | None:

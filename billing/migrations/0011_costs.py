@@ -7,7 +7,7 @@ from billing.row_security import protect
 
 
 class Migration(migrations.Migration):
-    dependencies = [("billing", "0010_contracts")]
+    dependencies = [("billing", "0010_forgotten_runs")]
 
     operations = [
         migrations.CreateModel(

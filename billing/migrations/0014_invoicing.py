@@ -14,7 +14,7 @@ SQL = Path(__file__).parent / "sql"
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("billing", "0013_payments"),
+        ("billing", "0012_credits"),
         ("portal", "0005_billing"),
     ]
 

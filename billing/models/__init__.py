@@ -7,7 +7,6 @@ zero-sum and immutability triggers and row-level security. One module writes eac
 from billing.models.answers import StoredAnswer
 from billing.models.charges import Charge
 from billing.models.costs import CostPrice
-from billing.models.contracts import FreeTokens, PriceProposal, Terms, TierRule
 from billing.models.credits import (
     BalanceAlert,
     CreditDue,
@@ -40,7 +39,6 @@ __all__ = [
     "CreditUse",
     "Evidence",
     "ExchangeRate",
-    "FreeTokens",
     "Invoice",
     "InvoiceEvent",
     "InvoiceLine",
@@ -52,14 +50,11 @@ __all__ = [
     "LedgerEntry",
     "Price",
     "PriceBook",
-    "PriceProposal",
     "ProviderReport",
     "ProviderReportRow",
     "Run",
     "StoredAnswer",
     "TaxRate",
-    "Terms",
-    "TierRule",
     "TopUpAttempt",
     "TopUpRule",
     "Transfer",

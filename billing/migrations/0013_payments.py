@@ -1,9 +1,0 @@
-"""Payments and what they pay."""
-
-from django.db import migrations
-
-
-class Migration(migrations.Migration):
-    dependencies = [("billing", "0012_credits")]
-
-    operations = []
