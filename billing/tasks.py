@@ -19,6 +19,7 @@ from billing import (
     credit_rounds,
     dunning,
     journal,
+    margins,
     parties,
     posting,
     top_ups,
@@ -26,6 +27,7 @@ from billing import (
 )
 from billing.celery import app
 from billing.models import BooksCheck
+from billing.money import usd
 from billing.vat_ids import VatIdProblem
 
 logger = logging.getLogger(__name__)
@@ -119,3 +121,14 @@ def check_books(*, check: int | None = None, **_unknown: Any) -> None:
     for difference in report.differences:
         logger.error("the books differ: %s", difference)
     logger.info("books checked: %s sums, %s differences", len(report.sums), len(report.differences))
+
+
+@app.task(name="billing.check_margins")
+def check_margins(**_unknown: Any) -> None:
+    """Tell operators what is sold below what its upstream charges; each is an error in the log."""
+    for loss in margins.losses(now=current_time()):
+        logger.error(
+            "sold below cost: %s of %s at %s USD per 1M tokens, %s charges %s for %s",
+            loss.token_class, loss.model, usd(loss.price * 10**6), loss.upstream, usd(loss.cost * 10**6),
+            loss.upstream_model,
+        )  # fmt: skip

@@ -157,7 +157,7 @@ def _at_midnight(line: Line, lines: dict[tuple[date, str], Line]) -> bool:
 def calls_of(report: ProviderReport, day: date, model: str, limit: int = 200) -> list[dict[str, Any]]:
     """Our calls of a day and model, the ones that may explain a difference first: estimated, voided, tried again."""
     begins = datetime(day.year, day.month, day.day, tzinfo=UTC)
-    scope = {
+    scope: dict[str, str | int | datetime] = {
         "upstream": report.upstream, "model": model, "since": begins, "until": begins + DAY, "most": limit,
     }  # fmt: skip
     with connection.cursor() as cursor:

@@ -5,9 +5,20 @@ from allauth.account.models import EmailAddress
 from allauth.mfa.models import Authenticator
 from django.contrib import admin
 
-from portal.admin import audits, books, credits, invoicing, provider_reports, tenants, users, vouchers, wallets
+from portal.admin import audits, books, credits, invoicing, margins, provider_reports, tenants, users, vouchers, wallets
 
-__all__ = ["audits", "books", "credits", "invoicing", "provider_reports", "tenants", "users", "vouchers", "wallets"]
+__all__ = [
+    "audits",
+    "books",
+    "credits",
+    "invoicing",
+    "margins",
+    "provider_reports",
+    "tenants",
+    "users",
+    "vouchers",
+    "wallets",
+]
 
 admin.site.login = secure_admin_login(admin.site.login)  # type: ignore[method-assign]
 # Second factors are secrets, and addresses are proven by their owners: neither is for operators to read or edit.
