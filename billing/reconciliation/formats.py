@@ -13,7 +13,6 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date
-from decimal import Decimal
 from io import StringIO
 from typing import Any
 
@@ -92,10 +91,10 @@ def parse(content: bytes) -> Parsed:
 
 def _json_lines(text: str) -> Iterator[Line]:
     try:
-        document = json.loads(text, parse_float=Decimal, parse_constant=Decimal)
+        document = json.loads(text, parse_float=str, parse_constant=str)
     except json.JSONDecodeError as problem:
         raise ReportProblem(f"The file is not JSON: {problem.msg} in line {problem.lineno}.") from None
-    except (ValueError, ArithmeticError, RecursionError):
+    except (ValueError, RecursionError):
         raise ReportProblem("The file is JSON that cannot be read: a number too long, or nested too deep.") from None
     pages = document if isinstance(document, list) else [document]
     for number, page in enumerate(pages, 1):
@@ -166,7 +165,7 @@ def _openai_usage(line: Line, parsed: Parsed) -> None:
 def _openai_costs(line: Line, parsed: Parsed) -> None:
     """A line item is a model and a token class, ``gpt-5, input``, or another service by name."""
     day = day_of(line["start_time"], line.get("end_time") if "end_time" in line.values else None)
-    in_json = "amount" in line.values and not isinstance(line.values["amount"], str)
+    in_json = "amount" in line.values
     amount = line.part("amount")["value"] if in_json else line["amount_value"]
     currency = line.part("amount")["currency"] if in_json else line["amount_currency"]
     if amount.is_empty:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
 
 MOST = 10**15
 """The largest count and amount of USD that is believed."""
 LONGEST_NAME = 200
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
+_AMOUNT = re.compile(r"(-?)(\d{1,18})(?:\.(\d{0,40}))?(?:[eE]([+-]?\d{1,2}))?", re.ASCII)
 _COUNT = re.compile(r"\d{1,16}(\.0{1,6})?", re.ASCII)
 
 
@@ -49,13 +49,18 @@ class Cell:
 
     def picodollars(self, *, units_per_usd: int = 1) -> int:
         """An amount in USD, or in cents with 100 units per USD; parts of a picodollar are rounded half up."""
-        try:
-            amount = Decimal(str(self.value).strip()) if not isinstance(self.value, bool) else Decimal("NaN")
-        except InvalidOperation:
-            raise self.problem("an amount") from None
-        if not amount.is_finite() or abs(amount.adjusted()) > 30 or abs(amount) > MOST:
+        text = "" if isinstance(self.value, bool) else str(self.value).strip()
+        match = _AMOUNT.fullmatch(text)
+        if not match:
             raise self.problem("an amount")
-        return int((amount * 10**12 / units_per_usd).to_integral_value(ROUND_HALF_UP))
+        sign, whole, fraction, exponent = match.groups(default="")
+        digits = int(whole + fraction)
+        power = 12 + int(exponent or 0) - len(fraction)
+        above, below = digits * 10 ** max(0, power), units_per_usd * 10 ** max(0, -power)
+        found = (2 * above + below) // (2 * below)
+        if found > MOST * 10**12:
+            raise self.problem("an amount that can be")
+        return -found if sign else found
 
     def name(self) -> str:
         """A name of a model."""
