@@ -57,7 +57,7 @@ class Cell:
         digits = int(whole + fraction)
         power = 12 + int(exponent or 0) - len(fraction)
         above, below = digits * 10 ** max(0, power), units_per_usd * 10 ** max(0, -power)
-        found = (2 * above + below) // (2 * below)
+        found: int = (2 * above + below) // (2 * below)
         if found > MOST * 10**12:
             raise self.problem("an amount that can be")
         return -found if sign else found
