@@ -59,6 +59,16 @@ class Slice:
     """What a movement took of a grant and has not given back."""
 
     grant: Grant
+    number: int
+    subject: str
+    amount: int
+
+
+@dataclass
+class Due:
+    """What of a movement is not sliced yet; ``number`` is its place among all."""
+
+    number: int
     subject: str
     amount: int
 
@@ -68,10 +78,16 @@ class Oracle:
 
     def __init__(self) -> None:
         self.grants: list[Grant] = []
-        self.dues: list[tuple[str, int]] = []
+        self.dues: list[Due] = []
+        self.movements = 0
         self.slices: list[Slice] = []
         self.spent = self.held = 0
         self.unposted = 0
+
+    def owe(self, subject: str, amount: int) -> None:
+        """A movement on the wallet."""
+        self.movements += 1
+        self.dues.append(Due(self.movements, subject, amount))
 
     def usable(self) -> list[Grant]:
         found = [grant for grant in self.grants if grant.left]
@@ -88,31 +104,36 @@ class Oracle:
         for grant in self.grants:
             grant.started = grant.started or grant.starts_at <= now
         if self.unposted:
-            self.dues.append(("call", self.unposted))
+            self.owe("call", self.unposted)
             self.unposted = 0
-        corrections = [due for due in self.dues if due[1] < 0]
-        self.dues = [due for due in self.dues if due[1] > 0]
-        for subject, amount in corrections:
-            self._give_back(subject, -amount, now)
-        for place, (subject, amount) in enumerate(self.dues):
+        corrections = [due for due in self.dues if due.amount < 0]
+        self.dues = [due for due in self.dues if due.amount > 0]
+        for correction in corrections:
+            self._give_back(correction, now)
+        for due in self.dues:
             for grant in self.usable():
-                part = min(amount, grant.left)
+                part = min(due.amount, grant.left)
                 if part:
                     grant.consumed += part
-                    self.slices.append(Slice(grant, subject, part))
-                    amount -= part
-            self.dues[place] = (subject, amount)
-        self.dues = [due for due in self.dues if due[1]]
+                    self.slices.append(Slice(grant, due.number, due.subject, part))
+                    due.amount -= part
+        self.dues = [due for due in self.dues if due.amount]
 
-    def _give_back(self, subject: str, owed: int, now: datetime) -> None:
+    def _give_back(self, correction: Due, now: datetime) -> None:
+        """What it corrects is what was charged before for its subject; then anything."""
+
+        def corrected(one: Due | Slice) -> bool:
+            return one.subject == correction.subject and one.number < correction.number
+
+        owed = -correction.amount
         for mine in (True, False):
-            for place in reversed(range(len(self.dues))):
-                if not mine or self.dues[place][0] == subject:
-                    part = min(owed, self.dues[place][1])
-                    self.dues[place] = (self.dues[place][0], self.dues[place][1] - part)
+            for due in reversed(self.dues):
+                if not mine or corrected(due):
+                    part = min(owed, due.amount)
+                    due.amount -= part
                     owed -= part
             for one in reversed(self.slices):
-                if not mine or one.subject == subject:
+                if not mine or corrected(one):
                     part = min(owed, one.amount)
                     one.amount -= part
                     one.grant.consumed -= part
@@ -170,7 +191,7 @@ class CreditLife(RuleBasedStateMachine):
         with as_operator():
             charges.bring_to(tenant=self.world.tenant, period=MARCH, wanted=wanted, now=self.world.clock)
         if difference := amount - self.charged.get(subject, 0):
-            self.oracle.dues.append((subject, difference))
+            self.oracle.owe(subject, difference)
             self.oracle.spent += difference
         self.charged[subject] = amount
         if use:
@@ -267,7 +288,7 @@ class CreditLife(RuleBasedStateMachine):
         assert (int(row.limit), int(row.spent), int(row.held)) == tuple(part * UNIT for part in limits)
         with as_operator():
             due = sum(int(row.amount) for row in CreditDue.objects.filter(tenant=self.world.tenant))
-        assert due == sum(amount for _subject, amount in self.oracle.dues) * UNIT
+        assert due == sum(each.amount for each in self.oracle.dues) * UNIT
         left = sum(grant.left for grant in self.oracle.grants) * UNIT
         assert -self.world.balance("wallet") == left - due
 
