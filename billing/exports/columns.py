@@ -31,8 +31,8 @@ class Column:
 
 
 def usd(name: str, pico: str, about: str) -> Column:
-    """Picodollars as US dollars, exactly: NUMERIC, so that no float comes near."""
-    return Column(name, Type.USD, f"({pico})::numeric / 1000000000000", about)
+    """Whole picodollars, which a file shows as dollars with twelve places."""
+    return Column(name, Type.USD, pico, about)
 
 
 TOKENS = tuple(
@@ -80,7 +80,7 @@ LEDGER = (
     Column("account", Type.TEXT, "a.kind", "the account"),
     Column("house", Type.FLAG, "a.tenant_id IS NULL", "whether the account is the operator's"),
     Column("currency", Type.TEXT, "r.currency", "ISO 4217"),
-    Column("amount", Type.USD, "r.amount::numeric / 1000000000000", "debit positive, credit negative"),
+    usd("amount", "r.amount", "debit positive, credit negative"),
     Column("memo", Type.WORDS, "t.memo", "what it was for"),
 )
 INVOICES = (

@@ -6,7 +6,6 @@ import csv
 import io
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
-from decimal import Decimal
 from typing import IO, Any
 
 import pyarrow
@@ -14,6 +13,7 @@ import pyarrow.parquet
 
 from billing.exports.columns import Column, Type
 from billing.exports.pages import Row
+from billing.money import PICO_PER_USD
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 """A cell that begins with one of these is run as a formula by spreadsheets."""
@@ -76,10 +76,7 @@ def _parquet(target: Any, columns: Sequence[Column], pages: Iterable[list[Row]])
     with pyarrow.parquet.ParquetWriter(target, schema, compression="zstd") as writer:
         for page in pages:
             fields = zip(*page, strict=True)
-            arrays = [
-                pyarrow.array([_value(column.type, value) for value in values], type=PARQUET[column.type])
-                for column, values in zip(columns, fields, strict=True)
-            ]
+            arrays = [_array(column.type, values) for column, values in zip(columns, fields, strict=True)]
             writer.write_table(pyarrow.Table.from_arrays(arrays, schema=schema))
             yield len(page)
 
@@ -96,7 +93,7 @@ def _cell(kind: Type, value: Any) -> str:
     if kind is Type.WORDS and value.startswith(FORMULA):
         return "'" + str(value)
     if kind is Type.USD:
-        return f"{Decimal(value):.12f}"
+        return _dollars(int(value))
     if kind is Type.MOMENT:
         return _utc(value).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
     if kind is Type.FLAG:
@@ -104,14 +101,24 @@ def _cell(kind: Type, value: Any) -> str:
     return str(value)
 
 
-def _value(kind: Type, value: Any) -> Any:
-    if value is None:
-        return None
-    if kind is Type.USD:
-        return Decimal(value).quantize(Decimal("1E-12"))
+def _dollars(pico: int) -> str:
+    whole, rest = divmod(abs(pico), PICO_PER_USD)
+    return f"{'-' if pico < 0 else ''}{whole}.{rest:012d}"
+
+
+def _array(kind: Type, values: Sequence[Any]) -> Any:
+    if kind is Type.USD:  # the same whole numbers, read as so many millionths of millionths
+        whole = pyarrow.array(_whole(values), type=pyarrow.decimal128(38, 0))
+        return pyarrow.Array.from_buffers(PARQUET[kind], len(whole), whole.buffers())
     if kind in (Type.NUMBER, Type.MINOR):
-        return int(value)
-    return _utc(value) if kind is Type.MOMENT else value
+        return pyarrow.array(_whole(values), type=PARQUET[kind])
+    if kind is Type.MOMENT:
+        return pyarrow.array([None if value is None else _utc(value) for value in values], type=PARQUET[kind])
+    return pyarrow.array(values, type=PARQUET[kind])
+
+
+def _whole(values: Sequence[Any]) -> list[int | None]:
+    return [None if value is None else int(value) for value in values]
 
 
 def _utc(moment: datetime) -> datetime:
