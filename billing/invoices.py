@@ -114,7 +114,7 @@ def finalise(*, invoice: Invoice, now: datetime) -> Invoice:
 
 
 def seal(*, invoice: Invoice, now: datetime) -> dict[str, Any]:
-    """What the snapshot says of a draft's evidence pack. Slow for many calls: done before finalising, it is quick there.
+    """What the snapshot says of a draft's evidence pack. Slow for many calls; done before finalising, quick there.
 
     Raises InvoiceProblem if the rows of the pack do not make up the invoice.
     """

@@ -44,7 +44,8 @@ def check_all(upstream: Upstream) -> Iterator[tuple[str, Answer]]:
 def check(upstream: Upstream, credential: Credential | None = None) -> Answer:
     """Ask for the list of models: it costs nothing, and needs address, certificate and credential to be right.
 
-    With the first active credential, or the one that is given. Never follows a redirect, never shows the upstream's own words: they may hold anything.
+    With the first active credential, or the one that is given. Never follows a redirect, never shows the upstream's
+    own words: they may hold anything.
     """
     try:
         secret = upstreams.secret_of(upstream) if credential is None else upstreams.secret_in(credential)

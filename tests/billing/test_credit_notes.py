@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -140,7 +141,7 @@ def test_invariant_29_the_database_refuses_to_credit_more_than_was_invoiced(worl
 @pytest.mark.parametrize("status", ["paid", "void", "uncollectible"])
 def test_invariant_26_a_status_goes_on_once_and_never_back(world: World, status: str) -> None:
     invoice = invoiced(world)
-    acts = {
+    acts: dict[str, Callable[[], object]] = {
         "paid": lambda: invoice_states.mark_paid(invoice=invoice, now=world.clock),
         "void": lambda: invoice_states.void(invoice=invoice, said=WHY, now=world.clock),
         "uncollectible": lambda: invoice_states.write_off(invoice=invoice, said=WHY, now=world.clock),
@@ -177,11 +178,12 @@ def test_voiding_gives_the_credit_line_its_room_back(world: World) -> None:
 def test_a_credit_note_is_not_corrected_voided_or_paid(world: World) -> None:
     note = credit(world, invoiced(world), None)
     with as_operator():
-        for act in (
+        acts: tuple[Callable[[], object], ...] = (
             lambda: credit_notes.issue(invoice=note, amounts=None, said=WHY, now=world.clock),
             lambda: invoice_states.void(invoice=note, said=WHY, now=world.clock),
             lambda: invoice_states.mark_paid(invoice=note, now=world.clock),
-        ):
+        )
+        for act in acts:
             with pytest.raises(InvoiceProblem):
                 act()
 

@@ -40,7 +40,7 @@ def remind(world: World, invoice: Invoice, days: int) -> list[str]:
     late = days - (world.clock.date() - invoice.due_on).days
     with as_operator():
         dunning.remind(now=world.clock + timedelta(days=late))
-    return [message.subject for message in mail.outbox if invoice.number and invoice.number in message.subject]
+    return [str(message.subject) for message in mail.outbox if invoice.number and invoice.number in message.subject]
 
 
 def test_it_reminds_at_each_step_once(world: World) -> None:

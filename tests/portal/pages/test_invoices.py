@@ -107,10 +107,10 @@ def test_it_gives_the_evidence_of_a_final_invoice_and_its_hash(cast: Cast) -> No
     made = draft(cast)
     client = cast.client(Role.FINANCE)
     client.post(cast.url(f"invoices/{made.pk}/finalise/"))
-    text = b"".join(client.get(cast.url(f"invoices/{made.pk}/evidence.csv")).streaming_content)
+    text = client.get(cast.url(f"invoices/{made.pk}/evidence.csv")).getvalue()
     assert hashlib.sha256(text).hexdigest() in client.get(cast.url(f"invoices/{made.pk}/")).content.decode()
     parquet = client.get(cast.url(f"invoices/{made.pk}/evidence.parquet"))
-    assert b"".join(parquet.streaming_content)[:4] == b"PAR1"
+    assert parquet.getvalue()[:4] == b"PAR1"
     assert parquet.headers["Content-Disposition"].endswith('.parquet"')
 
 
