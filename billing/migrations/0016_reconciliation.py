@@ -93,7 +93,7 @@ class Migration(migrations.Migration):
                 ],
             },
         ),
-        protect("billing_bookscheck", portal="", mine=""),
+        protect("billing_bookscheck", portal=""),
         protect("billing_providerreport", portal="", mine=""),
         protect("billing_providerreportrow", portal="", mine=""),
     ]

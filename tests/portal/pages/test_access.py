@@ -21,6 +21,7 @@ PAGES: dict[str, tuple[Permission, str]] = {
     "revoke_key": (Permission.MANAGE_KEYS, "GET"),
     "usage": (Permission.SEE_USAGE, "GET"),
     "calls": (Permission.SEE_USAGE, "GET"),
+    "exports": (Permission.SEE_USAGE, "GET"),
     "call": (Permission.SEE_USAGE, "GET"),
     "projects": (Permission.VIEW, "GET"),
     "project": (Permission.VIEW, "GET"),

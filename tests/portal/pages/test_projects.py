@@ -69,9 +69,10 @@ def test_it_says_when_there_is_no_limit(cast: Cast) -> None:
 
 def test_it_changes_settings_and_nothing_else(cast: Cast) -> None:
     typed = {"name": "Acme AG", "timezone": "Asia/Tokyo", "address": "Street 1\nCity", "slug": "evil", "is_active": ""}
+    typed |= {"language": "de", "country": "de"}
     answer = cast.client().post(cast.url("settings/"), typed, follow=True)
     assert "Saved" in answer.content.decode()
     with tenancy.as_operator():
         tenant = Tenant.objects.get(pk=cast.acme.pk)
     assert (tenant.name, tenant.timezone, tenant.slug, tenant.is_active) == ("Acme AG", "Asia/Tokyo", "acme", True)
-    assert tenant.address == "Street 1\nCity"
+    assert (tenant.address, tenant.language, tenant.country) == ("Street 1\nCity", "de", "DE")
