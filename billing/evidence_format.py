@@ -16,9 +16,6 @@ from io import StringIO
 from pathlib import Path
 from typing import Any, BinaryIO
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
 from billing.meters import COUNTERS
 
 FORMAT = 1
@@ -35,12 +32,6 @@ COLUMNS = (
 
 COST = COLUMNS.index("picodollars")
 FIRST_COUNTER = COLUMNS.index(COUNTERS[0])
-TYPES = {
-    **dict.fromkeys(TEXTS, pa.string()),
-    **dict.fromkeys(TIMES, pa.timestamp("us", tz="UTC")),
-    "picodollars": pa.decimal128(38, 0),
-}
-SCHEMA = pa.schema([(name, TYPES.get(name, pa.int64())) for name in COLUMNS])
 
 
 class Tally:
@@ -115,7 +106,17 @@ def as_csv(batches: Iterable[list[Row]], tally: Tally) -> Iterator[bytes]:
 
 def write_parquet(batches: Iterable[list[Row]], into: BinaryIO, said: dict[str, str]) -> None:
     """Write rows, a group per batch; ``said`` is kept in the file's metadata."""
-    schema = SCHEMA.with_metadata({f"tollgate.{key}": value for key, value in said.items()})
+    import pyarrow as pa  # 60 MiB, which no gateway should keep for the few who ask for such a file
+    import pyarrow.parquet as pq
+
+    types = {
+        **dict.fromkeys(TEXTS, pa.string()),
+        **dict.fromkeys(TIMES, pa.timestamp("us", tz="UTC")),
+        "picodollars": pa.decimal128(38, 0),
+    }
+    schema = pa.schema([(name, types.get(name, pa.int64())) for name in COLUMNS]).with_metadata(
+        {f"tollgate.{key}": value for key, value in said.items()}
+    )
     with pq.ParquetWriter(into, schema, compression="zstd") as writer:
         for rows in batches:
             columns = zip(*rows, strict=True)
@@ -142,6 +143,8 @@ def measure(path: Path) -> Tally:
 
 
 def _parquet_batches(path: Path) -> Iterator[list[Row]]:
+    import pyarrow.parquet as pq
+
     with pq.ParquetFile(path) as file:
         if tuple(file.schema_arrow.names) != COLUMNS:
             raise ValueError("its columns are not those of an evidence pack")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -228,3 +229,13 @@ def test_imports_go_one_way() -> None:
         [str(Path(sys.executable).parent / "lint-imports"), "--no-cache"], cwd=ROOT, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stdout
+
+
+def test_a_gateway_does_not_load_what_only_makes_files() -> None:
+    look = (
+        "import importlib, sys; import proxy.asgi; from django.conf import settings; "
+        "importlib.import_module(settings.ROOT_URLCONF); sys.exit('pyarrow' in sys.modules)"
+    )
+    environment = {**os.environ, "DJANGO_SETTINGS_MODULE": "portal.settings"}
+    done = subprocess.run([sys.executable, "-c", look], cwd=ROOT, env=environment, capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr.decode()

@@ -8,24 +8,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import IO, Any
 
-import pyarrow
-import pyarrow.parquet
-
 from billing.exports.columns import Column, Type
 from billing.exports.pages import Row
 from billing.money import PICO_PER_USD
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 """A cell that begins with one of these is run as a formula by spreadsheets."""
-PARQUET = {
-    Type.TEXT: pyarrow.string(),
-    Type.WORDS: pyarrow.string(),
-    Type.NUMBER: pyarrow.int64(),
-    Type.USD: pyarrow.decimal128(38, 12),
-    Type.MINOR: pyarrow.int64(),
-    Type.MOMENT: pyarrow.timestamp("us", tz="UTC"),
-    Type.FLAG: pyarrow.bool_(),
-}
 
 
 def csv_parts(columns: Sequence[Column], pages: Iterable[list[Row]]) -> Iterator[bytes]:
@@ -72,11 +60,16 @@ def write_parquet(target: IO[bytes], columns: Sequence[Column], pages: Iterable[
 
 def _parquet(target: Any, columns: Sequence[Column], pages: Iterable[list[Row]]) -> Iterator[int]:
     """Writes page by page; yields the number of rows of each. The file is whole when this ends."""
-    schema = pyarrow.schema([pyarrow.field(column.name, PARQUET[column.type]) for column in columns])
+    import pyarrow.parquet  # 60 MiB: every gateway serves these pages, and few make such a file
+
+    types = _types()
+    schema = pyarrow.schema([pyarrow.field(column.name, types[column.type]) for column in columns])
     with pyarrow.parquet.ParquetWriter(target, schema, compression="zstd") as writer:
         for page in pages:
             fields = zip(*page, strict=True)
-            arrays = [_array(column.type, values) for column, values in zip(columns, fields, strict=True)]
+            arrays = [
+                _array(column.type, types[column.type], values) for column, values in zip(columns, fields, strict=True)
+            ]
             writer.write_table(pyarrow.Table.from_arrays(arrays, schema=schema))
             yield len(page)
 
@@ -106,15 +99,32 @@ def _dollars(pico: int) -> str:
     return f"{'-' if pico < 0 else ''}{whole}.{rest:012d}"
 
 
-def _array(kind: Type, values: Sequence[Any]) -> Any:
+def _types() -> dict[Type, Any]:
+    """How each type is stored."""
+    import pyarrow
+
+    return {
+        Type.TEXT: pyarrow.string(),
+        Type.WORDS: pyarrow.string(),
+        Type.NUMBER: pyarrow.int64(),
+        Type.USD: pyarrow.decimal128(38, 12),
+        Type.MINOR: pyarrow.int64(),
+        Type.MOMENT: pyarrow.timestamp("us", tz="UTC"),
+        Type.FLAG: pyarrow.bool_(),
+    }
+
+
+def _array(kind: Type, stored: Any, values: Sequence[Any]) -> Any:
+    import pyarrow
+
     if kind is Type.USD:  # the same whole numbers, read as so many millionths of millionths
         whole = pyarrow.array(_whole(values), type=pyarrow.decimal128(38, 0))
-        return pyarrow.Array.from_buffers(PARQUET[kind], len(whole), whole.buffers())
+        return pyarrow.Array.from_buffers(stored, len(whole), whole.buffers())
     if kind in (Type.NUMBER, Type.MINOR):
-        return pyarrow.array(_whole(values), type=PARQUET[kind])
+        return pyarrow.array(_whole(values), type=stored)
     if kind is Type.MOMENT:
-        return pyarrow.array([None if value is None else _utc(value) for value in values], type=PARQUET[kind])
-    return pyarrow.array(values, type=PARQUET[kind])
+        return pyarrow.array([None if value is None else _utc(value) for value in values], type=stored)
+    return pyarrow.array(values, type=stored)
 
 
 def _whole(values: Sequence[Any]) -> list[int | None]:
