@@ -6,6 +6,7 @@ zero-sum and immutability triggers and row-level security. One module writes eac
 
 from billing.models.answers import StoredAnswer
 from billing.models.charges import Charge
+from billing.models.contracts import FreeTokens, Terms, TierRule
 from billing.models.costs import CostPrice
 from billing.models.credits import (
     BalanceAlert,
@@ -39,6 +40,7 @@ __all__ = [
     "CreditUse",
     "Evidence",
     "ExchangeRate",
+    "FreeTokens",
     "Invoice",
     "InvoiceEvent",
     "InvoiceLine",
@@ -55,6 +57,8 @@ __all__ = [
     "Run",
     "StoredAnswer",
     "TaxRate",
+    "Terms",
+    "TierRule",
     "TopUpAttempt",
     "TopUpRule",
     "Transfer",
