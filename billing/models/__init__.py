@@ -24,13 +24,16 @@ from billing.models.invoices import Invoice, InvoicedTransfer, InvoiceLine, Invo
 from billing.models.invoicing import ExchangeRate, InvoiceEvent, InvoiceTax, TaxRate, VatCheck
 from billing.models.ledger import LedgerAccount, LedgerEntry, Transfer
 from billing.models.limits import Allowance, Budget, Run, Wallet
+from billing.models.payments import Allocation, BankLine, PayingCustomer, Payment, ProviderEvent, Refund
 from billing.models.prices import Price, PriceBook
 from billing.models.reconciliation import BooksCheck, ProviderReport, ProviderReportRow
 from billing.models.usage import JournalOwner, UsageAdjustment, UsageEvent, UsageRollup
 
 __all__ = [
+    "Allocation",
     "Allowance",
     "BalanceAlert",
+    "BankLine",
     "BooksCheck",
     "Budget",
     "Charge",
@@ -50,10 +53,14 @@ __all__ = [
     "JournalOwner",
     "LedgerAccount",
     "LedgerEntry",
+    "PayingCustomer",
+    "Payment",
     "Price",
     "PriceBook",
+    "ProviderEvent",
     "ProviderReport",
     "ProviderReportRow",
+    "Refund",
     "Run",
     "StoredAnswer",
     "TaxRate",

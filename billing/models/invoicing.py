@@ -87,6 +87,7 @@ class InvoiceEvent(models.Model):
         DISPUTED = "disputed"
         SETTLED = "settled", "Dispute settled"
         REMINDED = "reminded"
+        REOPENED = "reopened"
 
     invoice = models.ForeignKey(Invoice, on_delete=models.PROTECT, related_name="events")
     tenant = models.ForeignKey("portal.Tenant", on_delete=models.PROTECT, related_name="+")
