@@ -24,7 +24,9 @@ from billing.models.invoices import Invoice, InvoicedTransfer, InvoiceLine, Invo
 from billing.models.invoicing import ExchangeRate, InvoiceEvent, InvoiceTax, TaxRate, VatCheck
 from billing.models.ledger import LedgerAccount, LedgerEntry, Transfer
 from billing.models.limits import Allowance, Budget, Run, Wallet
+from billing.models.outbox import MessageKind, OutboxMessage, WebhookAttempt, WebhookDelivery, WebhookEndpoint
 from billing.models.payments import Allocation, BankLine, PayingCustomer, Payment, ProviderEvent, Refund
+from billing.models.price_changes import LossAlert, PriceProposal, Rerating, ReratingLine
 from billing.models.prices import Price, PriceBook
 from billing.models.reconciliation import BooksCheck, ProviderReport, ProviderReportRow
 from billing.models.usage import JournalOwner, UsageAdjustment, UsageEvent, UsageRollup
@@ -53,14 +55,20 @@ __all__ = [
     "JournalOwner",
     "LedgerAccount",
     "LedgerEntry",
+    "LossAlert",
+    "MessageKind",
+    "OutboxMessage",
     "PayingCustomer",
     "Payment",
     "Price",
     "PriceBook",
+    "PriceProposal",
     "ProviderEvent",
     "ProviderReport",
     "ProviderReportRow",
     "Refund",
+    "Rerating",
+    "ReratingLine",
     "Run",
     "StoredAnswer",
     "TaxRate",
@@ -77,4 +85,7 @@ __all__ = [
     "VoucherGuesses",
     "VoucherRedemption",
     "Wallet",
+    "WebhookAttempt",
+    "WebhookDelivery",
+    "WebhookEndpoint",
 ]
