@@ -30,7 +30,7 @@ import orjson
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from proxy.credentials import derive
+from billing.sealing import derive
 from proxy.directory import KeyGrant
 from proxy.errors import BadRequest, Conflict, Mismatch, Unavailable, retry_after
 from proxy.exchange import Exchange

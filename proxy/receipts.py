@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from billing.meters import COUNTERS, SURCHARGES, TOKEN_CLASSES, UNIT_PRICES
 from billing.money import usd
-from proxy.credentials import derive
+from billing.sealing import derive
 
 MILLION = 1_000_000
 ALGORITHM = "EdDSA"

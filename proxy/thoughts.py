@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from proxy.credentials import derive
+from billing.sealing import derive
 
 logger = logging.getLogger(__name__)
 
