@@ -1,4 +1,4 @@
-"""Every error a client can get: status, type, code, when, and what to do. Made into docs/errors.md and a page. Pure."""
+"""Every error a client can get: status, type, code, when, and what to do. Made into the guide and a page. Pure."""
 
 from __future__ import annotations
 
@@ -149,10 +149,8 @@ def statuses() -> list[StatusRow]:
 
 
 def markdown() -> Iterator[str]:
-    """The lines of docs/errors.md."""
-    yield "# Errors"
-    yield ""
-    yield "Made by `manage.py error_reference` from `proxy/error_table.py`; do not edit it by hand."
+    """The lines of docs/guide/errors.md."""
+    yield "# Error codes"
     yield ""
     yield 'An error is `{"error": {"message", "type", "param", "code"}}` with a real status, on every path. `param`'
     yield "names what is wrong in the request, down to `messages[2].role`. Errors of limits say more in `limit`:"

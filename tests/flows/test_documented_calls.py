@@ -1,4 +1,4 @@
-"""The examples of docs/api.md and of the README, run as they are printed, on what ``make up`` offers."""
+"""The examples of the guide and of the README, run as they are printed, on what ``make up`` offers."""
 
 from __future__ import annotations
 
@@ -32,7 +32,19 @@ def surroundings(running: Product) -> dict[str, str]:
     return {**os.environ, "TOLLGATE": running.web_url, "KEY": told["api_key"]}
 
 
-@pytest.mark.parametrize(("file", "least"), [("docs/api.md", 10), ("README.md", 3)])
+PAGES = ("quick-start", "authentication", "streaming", "tools", "images-and-embeddings", "idempotency", "runs")
+PAGES += ("pricing", "receipts", "model-verification", "from-openai")
+FILES = [("README.md", 3), *((f"docs/guide/{page}.md", 1) for page in PAGES)]
+
+
+def test_no_example_is_left_out() -> None:
+    guide = ROOT / "docs" / "guide"
+    assert {f"docs/guide/{page.name}" for page in guide.glob("*.md") if examples(f"docs/guide/{page.name}")} == {
+        file for file, _least in FILES[1:]
+    }
+
+
+@pytest.mark.parametrize(("file", "least"), FILES)
 def test_it_runs_what_is_printed(file: str, least: int, surroundings: dict[str, str], tmp_path: Path) -> None:
     """One folder for a file: its examples build on one another."""
     found = examples(file)

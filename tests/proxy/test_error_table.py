@@ -12,7 +12,7 @@ from proxy import error_table
 from proxy.error_table import ERRORS
 from tests.proxy import raised
 
-FILE = Path(__file__).resolve().parents[2] / "docs" / "errors.md"
+FILE = Path(__file__).resolve().parents[2] / "docs" / "guide" / "errors.md"
 THEIRS = {(400, "content_filter"), (400, "context_length_exceeded")}
 """Codes that only upstreams give, and that pass."""
 HUNG_UP = 499
@@ -22,7 +22,7 @@ CAUGHT_BEFORE = {(400, "invalid_request_error", "insufficient_quota")}
 
 
 def test_the_file_is_what_the_table_says() -> None:
-    """Made anew by ``manage.py error_reference > docs/errors.md``."""
+    """Made anew by ``manage.py error_reference > docs/guide/errors.md``."""
     assert FILE.read_text(encoding="utf-8") == "\n".join(error_table.markdown()) + "\n"
 
 

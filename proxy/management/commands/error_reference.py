@@ -1,4 +1,4 @@
-"""``manage.py error_reference``: every error of the API as Markdown, for docs/errors.md."""
+"""``manage.py error_reference``: every error of the API as Markdown, for docs/guide/errors.md."""
 
 from __future__ import annotations
 

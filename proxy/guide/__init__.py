@@ -1,0 +1,1 @@
+"""The developers' guide: Markdown of docs/guide as pages of the product, with a search."""

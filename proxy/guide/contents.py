@@ -1,0 +1,79 @@
+"""What is in the guide, in the order of reading. Pure."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Entry(NamedTuple):
+    """A page: its name in addresses and of its file, and what links to it say."""
+
+    slug: str
+    title: str
+
+
+class Chapter(NamedTuple):
+    """Pages under a heading."""
+
+    title: str
+    entries: tuple[Entry, ...]
+
+
+REFERENCE = Entry("api", "API reference")
+"""Not of Markdown but made of the tables that check requests."""
+
+CHAPTERS = (
+    Chapter(
+        "Start",
+        (
+            Entry("quick-start", "Quick start"),
+            Entry("authentication", "Authentication"),
+            Entry("ide-integration", "IDE integration"),
+            Entry("naming-and-compatibility", "Naming and compatibility"),
+        ),
+    ),
+    Chapter(
+        "Calls",
+        (
+            Entry("streaming", "Streaming"),
+            Entry("tools", "Tools and thinking"),
+            Entry("images-and-embeddings", "Images and embeddings"),
+            Entry("idempotency", "Idempotency"),
+            Entry("runs", "Estimates, caps and runs"),
+        ),
+    ),
+    Chapter(
+        "Money",
+        (
+            Entry("pricing", "Pricing"),
+            Entry("caching-and-cost", "Caching and cost"),
+            Entry("limits", "Limits and budgets"),
+            Entry("receipts", "Receipts"),
+        ),
+    ),
+    Chapter(
+        "Trust",
+        (
+            Entry("quality-of-service", "Quality of service"),
+            Entry("model-verification", "Model verification"),
+            Entry("network-and-connectivity", "Network and connectivity"),
+        ),
+    ),
+    Chapter(
+        "Coming from",
+        (
+            Entry("from-openai", "OpenAI"),
+            Entry("from-litellm", "LiteLLM"),
+            Entry("from-openrouter", "OpenRouter"),
+        ),
+    ),
+    Chapter("Reference", (REFERENCE, Entry("errors", "Error codes"))),
+)
+ENTRIES = tuple(entry for chapter in CHAPTERS for entry in chapter.entries)
+BY_SLUG = {entry.slug: entry for entry in ENTRIES}
+
+
+def beside(entry: Entry) -> tuple[Entry | None, Entry | None]:
+    """The pages before and after this one."""
+    place = ENTRIES.index(entry)
+    return ENTRIES[place - 1] if place else None, ENTRIES[place + 1] if place + 1 < len(ENTRIES) else None
