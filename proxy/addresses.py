@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-import ipaddress
 import re
-import socket
 from collections.abc import Callable, Iterable
 from urllib.parse import urlsplit
+
+from billing import public_internet
+from billing.public_internet import AddressProblem, Unresolvable, resolve
+
+__all__ = ["AddressProblem", "Unresolvable", "check", "is_sandbox", "refuse_private", "resolve"]
 
 Resolver = Callable[[str, int], Iterable[str]]
 SANDBOX_PATHS = ("", "/v1", "/anthropic", "/gemini")
 _HOST = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\]", re.ASCII)
-_NAT64 = ipaddress.ip_network("64:ff9b::/96")
 LONGEST = 500
-
-
-class AddressProblem(Exception):
-    """A base URL that must not be called; the message says why, in plain words."""
-
-
-class Unresolvable(AddressProblem):
-    """A name without an address from here. It may have one later, and is checked again whenever it is connected to."""
+_HINT = "Set TOLLGATE_ALLOW_PRIVATE_UPSTREAMS=1 if your upstream is in your own network."
 
 
 def check(url: str, *, allow_private: bool, sandbox_url: str = "", resolver: Resolver | None = None) -> None:
@@ -48,32 +43,7 @@ def is_sandbox(url: str, sandbox_url: str) -> bool:
 
 def refuse_private(host: str, addresses: Iterable[str]) -> None:
     """Raise AddressProblem if any of the addresses is not on the public internet."""
-    for text in addresses:
-        address = ipaddress.ip_address(text.partition("%")[0])
-        for one in (address, _embedded(address)):
-            if one is not None and (not one.is_global or one.is_multicast):
-                raise AddressProblem(
-                    f"{host} leads to {one}, which is not on the public internet. "
-                    "Set TOLLGATE_ALLOW_PRIVATE_UPSTREAMS=1 if your upstream is in your own network."
-                )
-
-
-def resolve(host: str, port: int) -> list[str]:
-    """All addresses of a name, by the system's resolver; blocks."""
-    try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError):
-        raise Unresolvable(f"{host} cannot be resolved from here.") from None
-    return sorted({str(entry[4][0]) for entry in found})
-
-
-def _embedded(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
-    """The IPv4 address inside an IPv6 one (mapped, 6to4, NAT64), where the packets would really go."""
-    if isinstance(address, ipaddress.IPv4Address):
-        return None
-    if address in _NAT64:
-        return ipaddress.IPv4Address(address.packed[-4:])
-    return address.ipv4_mapped or address.sixtofour
+    public_internet.refuse_private(host, addresses, hint=_HINT)
 
 
 def _parts(url: str, *, plain_allowed: bool) -> tuple[str, int]:
