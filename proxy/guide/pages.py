@@ -137,7 +137,7 @@ def _coloured(text: str, language: str) -> str:
         lexer = get_lexer_by_name(language or "text", stripnl=False)
     except ClassNotFound:
         return escape(text)
-    return highlight(text, lexer, HtmlFormatter(nowrap=True)).rstrip("\n")
+    return str(highlight(text, lexer, HtmlFormatter(nowrap=True))).rstrip("\n")
 
 
 @cache

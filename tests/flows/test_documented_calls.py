@@ -15,7 +15,7 @@ from portal.environment import ROOT
 from tests.product import Product
 
 BLOCK = re.compile(r"^```(sh|python)\n(.*?)^```", re.MULTILINE | re.DOTALL)
-USED = re.compile(r"\$TOLLGATE|\$KEY|environ\[|open\(")
+USED = re.compile(r"\$TOLLGATE(?!_)|\$KEY|environ\[|open\(")
 """What marks an example as one to run, against the one that sets the two variables."""
 ELLIPSIS = "…"
 
@@ -29,7 +29,8 @@ def examples(file: str) -> list[tuple[str, str]]:
 @pytest.fixture(scope="module")
 def surroundings(running: Product) -> dict[str, str]:
     told = json.loads(running.manage("seed_demo", "--sandbox-url", running.sandbox.url, "--json"))
-    return {**os.environ, "TOLLGATE": running.web_url, "KEY": told["api_key"]}
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    return {**os.environ, "PATH": path, "TOLLGATE": running.web_url, "KEY": told["api_key"]}
 
 
 PAGES = ("quick-start", "authentication", "streaming", "tools", "images-and-embeddings", "idempotency", "runs")

@@ -1,4 +1,4 @@
-"""The developers' guide: every page renders, its links lead somewhere, its examples are the reader's, its search finds."""
+"""The developers' guide: pages, links, examples that are the reader's own, search."""
 
 from __future__ import annotations
 
