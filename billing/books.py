@@ -11,6 +11,8 @@ from typing import Any
 
 from django.db import connection
 
+from billing import payment_checks
+
 OVERDUE_S = 60
 """How long an open call may be without a living owner, or past its deadline, before it counts as lost."""
 
@@ -178,16 +180,6 @@ CHECKS = {
         FROM billing_allowance a LEFT JOIN costs c USING (id) LEFT JOIN besides r ON r.tenant_id = a.tenant_id
         WHERE {_mine("a.tenant_id")} AND a.spent <>
             coalesce(c.spent, 0) + CASE WHEN a.kind = 'wallet' THEN coalesce(r.amount, 0) ELSE 0 END""",
-    "wallet limit = credit limit + credits": f"""
-        WITH credits AS (
-            SELECT e.tenant_id, -sum(e.amount) AS amount FROM billing_transfer t
-            JOIN billing_ledgerentry e ON e.transfer_id = t.id
-            JOIN billing_ledgeraccount k ON k.id = e.account_id AND k.tenant_id IS NOT NULL
-            WHERE t.kind IN ('top_up', 'payment', 'reversal', 'grant', 'expiry', 'refund') GROUP BY e.tenant_id)
-        SELECT w.tenant_id, 'wallet', w.credit_limit + coalesce(c.amount, 0), coalesce(a."limit", -1)
-        FROM billing_wallet w LEFT JOIN credits c USING (tenant_id)
-        LEFT JOIN billing_allowance a ON a.tenant_id = w.tenant_id AND a.kind = 'wallet'
-        WHERE {_mine("w.tenant_id")} AND a."limit" IS DISTINCT FROM w.credit_limit + coalesce(c.amount, 0)""",
     "credit granted = used + expired + refunded + left": f"""
         SELECT g.tenant_id, 'credit ' || g.id, g.amount - coalesce(u.amount, 0), g.unused FROM billing_creditgrant g
         LEFT JOIN (SELECT grant_id, sum(amount) AS amount FROM billing_credituse WHERE {_mine("tenant_id")}
@@ -317,4 +309,5 @@ CHECKS = {
         SELECT 0, s.series || '-' || s.year, s.last_number, count(i.id) FROM billing_invoiceseries s
         LEFT JOIN billing_invoice i ON i.number LIKE s.series || '-' || s.year || '-%%'
         WHERE %(tenant)s::bigint IS NULL GROUP BY s.id HAVING count(i.id) <> s.last_number""",
+    **payment_checks.CHECKS,
 }

@@ -54,6 +54,8 @@ def refund(*, tenant: Tenant, grant: CreditGrant, amount: int, key: str, now: da
     one = CreditGrant.objects.filter(tenant_id=tenant.id, pk=grant.pk).first()
     if one is None or one.kind != CreditGrant.Kind.PAID or one.transfer_id is None:
         raise CreditProblem("Only credit that was paid for, and is in the wallet, is refunded.")
+    if (payment := one.allocations.values_list("payment_id", flat=True).first()) is not None:
+        raise CreditProblem(f"This credit came with payment {payment}: refund that payment.")
     free = _free(one)
     if not 0 < amount <= free:
         raise CreditProblem(f"Of this credit {usd(free)} USD can be refunded; the rest is used or held.")

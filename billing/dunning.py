@@ -11,7 +11,7 @@ from django.conf import settings
 from django.core.mail import EmailMessage
 from django.db import transaction
 
-from billing import credit_notes, invoice_events, invoice_states, parties
+from billing import dues, invoice_events, invoice_states, parties
 from billing.documents.conventions import convention
 from billing.invoice_events import Said
 from billing.models import Invoice, InvoiceEvent
@@ -48,7 +48,7 @@ TEXTS = {
 }
 
 
-def remind(*, now: datetime, unpaid: Callable[[Invoice], int] = credit_notes.left_total) -> int:
+def remind(*, now: datetime, unpaid: Callable[[Invoice], int] = dues.unpaid) -> int:
     """Send the reminders that are due; returns how many. It may run twice, late, or beside itself.
 
     ``unpaid`` says what is left to pay of an invoice, in minor units. Of several steps that have passed only the last

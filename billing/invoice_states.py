@@ -1,18 +1,21 @@
 """What becomes of an invoice: released if it was put aside; then paid, void, uncollectible; disputed for a while.
 
-Each says who and why. The status goes on once, and a trigger keeps it so whoever writes.
+Each says who and why. The status goes on once, but for money: what was given up can be paid after all, and what was
+paid is open again when the money went back. A trigger keeps it so whoever writes.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from django.db import transaction
 
-from billing import credit_notes, invoices
+from billing import credit_notes, dues, invoices
 from billing.invoice_events import Said, note
 from billing.invoices import InvoiceProblem
 from billing.models import Invoice, InvoiceEvent
+from billing.money import format_minor
 
 Kind, Status = InvoiceEvent.Kind, Invoice.Status
 
@@ -31,9 +34,31 @@ def release(*, invoice: Invoice, said: Said, now: datetime) -> Invoice:
 
 @transaction.atomic
 def mark_paid(*, invoice: Invoice, now: datetime, said: Said | None = None) -> Invoice:
-    """Finalised → paid, once nothing is left to pay. Again changes nothing. Raises InvoiceProblem."""
+    """Finalised, or given up, → paid, once payments leave nothing to pay. Again changes nothing.
+
+    Raises InvoiceProblem.
+    """
     invoice = _locked(invoice)
-    return invoice if invoice.status == Status.PAID else _go_on(invoice, Status.PAID, said or Said(), now)
+    if invoice.status == Status.PAID:
+        return invoice
+    left = dues.unpaid(invoice)
+    if left > 0:
+        raise InvoiceProblem(
+            f"{format_minor(left, invoice.currency)} {invoice.currency} of {invoice} are not paid: record the payment."
+        )
+    return _go_on(invoice, Status.PAID, said or Said(), now, after=dues.OWED)
+
+
+@transaction.atomic
+def reopen(*, invoice: Invoice, said: Said, now: datetime) -> Invoice:
+    """Paid → finalised: money of it went back, and it is to be paid again. Raises InvoiceProblem."""
+    invoice = _locked(invoice)
+    if dues.unpaid(invoice) <= 0:
+        raise InvoiceProblem(f"{invoice} is paid.")
+    Invoice.objects.filter(pk=invoice.pk, status=Status.PAID).update(status=Status.FINALISED)
+    note(invoice=invoice, kind=Kind.REOPENED, said=said, now=now)
+    invoice.status = Status.FINALISED
+    return invoice
 
 
 @transaction.atomic
@@ -84,8 +109,10 @@ def _locked(invoice: Invoice) -> Invoice:
     return invoices.reread(invoice)
 
 
-def _go_on(invoice: Invoice, status: Invoice.Status, said: Said, now: datetime) -> Invoice:
-    if invoice.kind != Invoice.Kind.INVOICE or invoice.status != Status.FINALISED:
+def _go_on(
+    invoice: Invoice, status: Invoice.Status, said: Said, now: datetime, after: Sequence[str] = (Status.FINALISED,)
+) -> Invoice:
+    if invoice.kind != Invoice.Kind.INVOICE or invoice.status not in after:
         raise InvoiceProblem(f"This invoice is {invoice.status}: it cannot become {status}.")
     Invoice.objects.filter(pk=invoice.pk).update(status=status)
     note(invoice=invoice, kind=status, said=said, now=now)

@@ -21,7 +21,10 @@ from billing.periods import FIRST_DAY
 Kind = LedgerAccount.Kind
 TENANT_KINDS = (Kind.WALLET, Kind.RECEIVABLE, Kind.ACCRUED)
 LONGEST_KEY = 200
-RESERVED = ("usage:", "adjustment:", "charge:", "invoice:", "credit_note:", "grant:", "given:", "expiry:", "refund:")
+RESERVED = (
+    "usage:", "adjustment:", "charge:", "invoice:", "credit_note:", "grant:", "given:", "expiry:", "refund:",
+    "payment:",
+)  # fmt: skip
 """How the keys of our own movements begin; no caller's key may stand in their way."""
 HOUSE_KINDS = (
     Kind.REVENUE, Kind.ROUNDING, Kind.BREAKAGE, Kind.GOODWILL, Kind.PAYMENTS, Kind.TAX, Kind.EXCHANGE
