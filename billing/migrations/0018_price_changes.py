@@ -117,6 +117,7 @@ class Migration(migrations.Migration):
                     ),
                 ),
             ],
+            options={"verbose_name": "re-rating"},
         ),
         migrations.CreateModel(
             name="ReratingLine",

@@ -108,6 +108,7 @@ class Rerating(models.Model):
     finished_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
+        verbose_name = "re-rating"
         constraints = (
             models.CheckConstraint(
                 condition=Q(alone=True, decided_by__isnull=False) | FOUR_EYES, name="rerating_four_eyes"
