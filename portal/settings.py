@@ -20,6 +20,7 @@ ALLOWED_HOSTS = environment.words("TOLLGATE_HOSTS") or ["127.0.0.1", "localhost"
 CSRF_TRUSTED_ORIGINS = environment.words("TOLLGATE_ORIGINS")
 HTTPS = environment.flag("TOLLGATE_HTTPS")
 ALLOW_PRIVATE_UPSTREAMS = environment.flag("TOLLGATE_ALLOW_PRIVATE_UPSTREAMS")
+ALLOW_PRIVATE_WEBHOOKS = environment.flag("TOLLGATE_ALLOW_PRIVATE_WEBHOOKS")
 GATEWAY_PROCESSES = environment.integer("TOLLGATE_WORKERS", 1, least=1, most=256)
 MOST_BODY_BYTES = environment.integer("TOLLGATE_MAX_BODY_MB", 50, least=1, most=1024) * 1024 * 1024
 BODY_SECONDS = environment.integer("TOLLGATE_BODY_S", 60, least=1, most=3600)
@@ -45,6 +46,8 @@ PARK_FACTOR = environment.integer("TOLLGATE_PARK_FACTOR", 5, least=0, most=1000)
 PARK_ABOVE_USD = environment.integer("TOLLGATE_PARK_ABOVE_USD", 10, least=0, most=10**9)
 VIES = environment.flag("TOLLGATE_VIES")
 VIES_URL = environment.variable("TOLLGATE_VIES_URL", "https://ec.europa.eu/taxation_customs/vies/rest-api")
+FOUR_EYES = environment.flag("TOLLGATE_FOUR_EYES")
+"""Price changes and re-ratings wait until a second operator approves them."""
 SANDBOX_URL = environment.variable("TOLLGATE_SANDBOX_URL") or environment.runtime().get("sandbox_url", "")
 REDIS_URL = environment.redis_url()
 
