@@ -127,11 +127,16 @@ class InvoiceLine(models.Model):
 
 
 class InvoicedTransfer(models.Model):
-    """Which invoice a usage transfer is on. A transfer is on one invoice at most, so late usage lands on the next."""
+    """Which invoice a usage transfer is on. A transfer is on one invoice at most, so late usage lands on the next.
 
-    transfer = models.OneToOneField(Transfer, on_delete=models.PROTECT, primary_key=True)
+    A trigger looks once a statement that the transfer is there and of the invoice's tenant.
+    """
+
+    transfer = models.OneToOneField(Transfer, on_delete=models.PROTECT, primary_key=True, db_constraint=False)
     invoice = models.ForeignKey(Invoice, on_delete=models.CASCADE, related_name="transfers")
-    tenant = models.ForeignKey("portal.Tenant", on_delete=models.PROTECT, related_name="+")
+    tenant = models.ForeignKey(
+        "portal.Tenant", on_delete=models.PROTECT, related_name="+", db_constraint=False, db_index=False
+    )
 
     def __str__(self) -> str:
         return f"{self.transfer_id} on {self.invoice_id}"

@@ -38,7 +38,10 @@ class LedgerAccount(models.Model):
 
 
 class Transfer(models.Model):
-    """One movement of money: its entries sum to zero per currency, and neither is ever changed."""
+    """One movement of money: its entries sum to zero per currency, and neither is ever changed.
+
+    Found by tenant through its key, which is unique there.
+    """
 
     class Kind(models.TextChoices):
         USAGE = "usage"
@@ -53,7 +56,7 @@ class Transfer(models.Model):
         EXPIRY = "expiry"
         REFUND = "refund"
 
-    tenant = models.ForeignKey("portal.Tenant", on_delete=models.PROTECT, related_name="+")
+    tenant = models.ForeignKey("portal.Tenant", on_delete=models.PROTECT, related_name="+", db_index=False)
     kind = models.CharField(max_length=11, choices=Kind)
     key = models.CharField(max_length=200)
     effective_at = models.DateTimeField()
@@ -69,16 +72,25 @@ class Transfer(models.Model):
 
 
 class LedgerEntry(models.Model):
-    """One side of a transfer: a debit is positive, a credit negative."""
+    """One side of a transfer: a debit is positive, a credit negative.
 
-    transfer = models.ForeignKey(Transfer, on_delete=models.PROTECT, related_name="entries")
-    tenant = models.ForeignKey("portal.Tenant", on_delete=models.PROTECT, related_name="+")
-    account = models.ForeignKey(LedgerAccount, on_delete=models.PROTECT, related_name="entries")
+    A trigger looks once a statement that transfer and account are there, and of the same tenant or the house; neither
+    is ever deleted. Foreign keys would look three times an entry.
+    """
+
+    transfer = models.ForeignKey(Transfer, on_delete=models.PROTECT, related_name="entries", db_constraint=False)
+    tenant = models.ForeignKey(
+        "portal.Tenant", on_delete=models.PROTECT, related_name="+", db_constraint=False, db_index=False
+    )
+    account = models.ForeignKey(
+        LedgerAccount, on_delete=models.PROTECT, related_name="entries", db_constraint=False, db_index=False
+    )
     currency = models.CharField(max_length=3, default="USD")
     amount = picodollars()
 
     class Meta:
         constraints = (models.CheckConstraint(condition=~Q(amount=0), name="ledger_entry_not_zero"),)
+        indexes = (models.Index("tenant", "account", name="entries_by_account"),)
 
     def __str__(self) -> str:
         return f"{self.amount} on {self.account_id}"

@@ -134,6 +134,9 @@ class UsageAdjustment(models.Model):
 
     class Meta:
         constraints = (models.UniqueConstraint("tenant", "event_id", "price_id", name="adjustment_once"),)
+        indexes = (
+            models.Index("tenant", "id", condition=models.Q(transfer_id__isnull=True), name="adjustments_unposted"),
+        )
 
     def __str__(self) -> str:
         return f"adjustment of req_{self.event_id.hex[:24]}"
@@ -142,7 +145,9 @@ class UsageAdjustment(models.Model):
 class UsageRollup(models.Model):
     """Settled usage by 15-minute bucket of admission. Rebuilt from events at will; written by billing/posting.py."""
 
-    tenant = models.ForeignKey("portal.Tenant", on_delete=models.PROTECT, related_name="+")
+    tenant = models.ForeignKey(
+        "portal.Tenant", on_delete=models.PROTECT, related_name="+", db_constraint=False, db_index=False
+    )
     bucket_at = models.DateTimeField()
     project_id = models.BigIntegerField()
     api_key_id = models.BigIntegerField()
