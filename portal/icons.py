@@ -20,6 +20,7 @@ PATHS = {
     "terminal": '<path d="m3.5 5.5 4.5 4.5-4.5 4.5M10 15h6.5"/>',
     "settings": '<path d="M3 5.5h7M14 5.5h3M3 14.5h3M10 14.5h7"/><circle cx="12" cy="5.5" r="2"/>'
     '<circle cx="8" cy="14.5" r="2"/>',
+    "book": '<path d="M10 5.5C8 4 5.5 3.8 3 4v11c2.5-.2 5 0 7 1.5 2-1.5 4.5-1.7 7-1.5V4c-2.5-.2-5 0-7 1.5zM10 5.5v11"/>',
     "person": '<circle cx="10" cy="7" r="3.2"/><path d="M3.8 17c.4-3.2 2.9-5 6.2-5s5.8 1.8 6.2 5"/>',
     "theme": '<circle cx="10" cy="10" r="7"/><path d="M10 3v14a7 7 0 0 0 0-14z" fill="currentColor"/>',
     "leave": '<path d="M8 17H4.5A1.5 1.5 0 0 1 3 15.5v-11A1.5 1.5 0 0 1 4.5 3H8M13 13.5l3.5-3.5L13 6.5M16.5 10H8"/>',

@@ -62,6 +62,9 @@ def source_of(slug: str) -> Source:
     tokens = _markdown().parse(text)
     title = _plain(tokens[1])
     tokens = tokens[3:]
+    for token in tokens:
+        if token.attrs.pop("style", None) == "text-align:right":  # pages allow no style of their own
+            token.attrs["class"] = "right"
     return Source(title, tuple(tokens), tuple(_anchored(tokens)), tuple(_sections(tokens)), "sandbox/" in text)
 
 

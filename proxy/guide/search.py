@@ -74,24 +74,24 @@ def _passage(address: str, page: str, heading: str, text: str) -> Passage:
 
 def _score(passage: Passage, asked: list[str]) -> int:
     """0 if a word is missing; whole words and words of headings count more."""
-    score = 0
-    for word in asked:
-        if word in passage.title_words:
-            score += 12
-        elif any(known.startswith(word) for known in passage.title_words):
-            score += 8
-        elif word in passage.words:
-            score += 3
-        elif any(known.startswith(word) for known in passage.words):
-            score += 1
-        else:
-            return 0
-    return score
+    worths = [_worth(passage, word) for word in asked]
+    return sum(worths) if all(worths) else 0
+
+
+def _worth(passage: Passage, word: str) -> int:
+    places = ((passage.title_words, 12, 8), (passage.words, 3, 1))
+    for known, whole, begun in places:
+        if word in known:
+            return whole
+        if any(one.startswith(word) for one in known):
+            return begun
+    return 0
 
 
 def _excerpt(text: str, asked: list[str]) -> str:
     low = text.lower()
     places = [place for word in asked if (place := low.find(word)) >= 0]
     start = max(0, min(places, default=0) - AROUND)
+    start = text.find(" ", start) + 1 if start else 0
     cut = text[start : start + 2 * AROUND].strip()
     return f"{'… ' if start else ''}{cut}{' …' if start + 2 * AROUND < len(text) else ''}"

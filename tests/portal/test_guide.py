@@ -42,6 +42,7 @@ def test_every_link_leads_somewhere(client: Client) -> None:
         for address, anchor in re.findall(r'href="/docs/([a-z-]*)(?:#([^"]+))?"', page):
             assert address in shown or address in ("", "search"), (slug, address)
             assert not anchor or anchor in anchors_of(shown[address]), (slug, address, anchor)
+        assert "style=" not in page, slug
         main = page.split('id="main"', 1)[1]
         assert not re.findall(r'href="[^"]+\.md', main), slug
 
