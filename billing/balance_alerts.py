@@ -11,6 +11,7 @@ from django.db.models import F, Sum
 from billing import notices, parties
 from billing.models import Allowance, BalanceAlert, UsageRollup
 from billing.parties import Tenant
+from billing.webhooks import messages
 
 MOST = 10
 WEEK = timedelta(days=7)
@@ -85,4 +86,5 @@ def _send(tenant: Tenant, left: int, now: datetime) -> bool:
     alerts.filter(pk__in=[pk for pk, _threshold in found]).update(is_armed=False, sent_at=now)
     days = runway_days(tenant_id=tenant.id, now=now)
     notices.tell(tenant=tenant, notice=notices.low_balance(left=left, threshold=found[0][1], days=days))
+    messages.balance_low(tenant_id=tenant.id, left=left, threshold=found[0][1], days=days, now=now)
     return True

@@ -24,6 +24,8 @@ app.conf.update(
     task_serializer="json",
     accept_content=["json"],
     timezone="UTC",
+    # A worker of its own (-Q webhooks): what waits for tenants' systems holds up nothing else.
+    task_routes={"billing.deliver_messages": {"queue": "webhooks"}},
     worker_prefetch_multiplier=1,
     worker_hijack_root_logger=False,
 )
@@ -32,6 +34,8 @@ app.conf.beat_schedule = {
     "sweep": {"task": "billing.sweep", "schedule": 5, "options": {"expires": 5}},
     "post": {"task": "billing.post", "schedule": 5, "options": {"expires": 5}},
     "watch_wallets": {"task": "billing.watch_wallets", "schedule": 10, "options": {"expires": 10}},
+    "deliver": {"task": "billing.deliver_messages", "schedule": 2, "options": {"expires": 2}},
+    "watch_limits": {"task": "billing.watch_limits", "schedule": 15, "options": {"expires": 15}},
     "expire_credit": {"task": "billing.expire_credit", "schedule": 60, "options": {"expires": 60}},
     "prepare": {"task": "billing.prepare", "schedule": 600, "options": {"expires": 600}},
     "forget": {"task": "billing.forget", "schedule": 600, "options": {"expires": 600}},

@@ -20,6 +20,7 @@ from billing.invoices import InvoiceProblem
 from billing.models import Invoice, InvoiceEvent, InvoiceLine, InvoiceTax
 from billing.money import format_minor
 from billing.taxes import Group
+from billing.webhooks import messages
 
 CORRECTABLE = (Invoice.Status.FINALISED, Invoice.Status.PAID, Invoice.Status.UNCOLLECTIBLE)
 
@@ -39,7 +40,7 @@ def issue(*, invoice: Invoice, amounts: Mapping[int, int] | None, said: Said, no
 
     ``amounts`` are net minor units by line id, signed like the line. Tax and exact amounts go along; the ledger gets
     the reverse, and the wallet or credit line its room back. An invoice still to be paid of which nothing is left is
-    void. The number is taken in the last statement. Raises InvoiceProblem in plain words.
+    void. The number is taken last, before its message. Raises InvoiceProblem in plain words.
     """
     reason = _checked_reason(said.reason)
     invoices.lock(invoice.tenant_id)
@@ -57,7 +58,9 @@ def issue(*, invoice: Invoice, amounts: Mapping[int, int] | None, said: Said, no
     snapshot = _snapshot(invoice, note)
     status = Invoice.Status.FINALISED
     invoice_series.number(invoice=note, issue=Issue(status, due_on=None, snapshot=snapshot), now=now)
-    return Invoice.objects.select_related("tenant").get(pk=note.pk)
+    final = Invoice.objects.select_related("tenant").get(pk=note.pk)
+    messages.invoice_finalised(invoice=final, now=now)
+    return final
 
 
 def left_of(invoice: Invoice) -> list[Left]:

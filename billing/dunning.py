@@ -15,6 +15,7 @@ from billing import dues, invoice_events, invoice_states, parties
 from billing.documents.conventions import convention
 from billing.invoice_events import Said
 from billing.models import Invoice, InvoiceEvent
+from billing.webhooks import messages
 
 logger = logging.getLogger(__name__)
 
@@ -83,6 +84,7 @@ def _remind(ident: int, now: datetime, unpaid: Callable[[Invoice], int]) -> bool
         return False
     said = Said(reason=", ".join(to))
     invoice_events.note(invoice=invoice, kind=InvoiceEvent.Kind.REMINDED, said=said, now=now, step=step)
+    messages.invoice_overdue(invoice=invoice, unpaid=amount, days_late=step, now=now)
     _message(invoice, amount, to).send()
     return True
 

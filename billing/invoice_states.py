@@ -16,6 +16,7 @@ from billing.invoice_events import Said, note
 from billing.invoices import InvoiceProblem
 from billing.models import Invoice, InvoiceEvent
 from billing.money import format_minor
+from billing.webhooks import messages
 
 Kind, Status = InvoiceEvent.Kind, Invoice.Status
 
@@ -46,7 +47,9 @@ def mark_paid(*, invoice: Invoice, now: datetime, said: Said | None = None) -> I
         raise InvoiceProblem(
             f"{format_minor(left, invoice.currency)} {invoice.currency} of {invoice} are not paid: record the payment."
         )
-    return _go_on(invoice, Status.PAID, said or Said(), now, after=dues.OWED)
+    paid = _go_on(invoice, Status.PAID, said or Said(), now, after=dues.OWED)
+    messages.invoice_paid(invoice=paid, now=now)
+    return paid
 
 
 @transaction.atomic

@@ -24,6 +24,7 @@ from billing.money import format_minor
 from billing.parties import Tenant
 from billing.periods import month as month_period
 from billing.taxes import TaxProblem, Treatment
+from billing.webhooks import messages
 
 ONE_BILLER = 7_002
 """First half of the advisory lock under which one tenant's invoices are made, one after the other."""
@@ -82,9 +83,9 @@ def draft(*, tenant: Tenant, month: str, now: datetime) -> Invoice:
 def finalise(*, invoice: Invoice, now: datetime) -> Invoice:
     """Give a draft its number and make it immutable, exactly as the draft reads. Doing it again changes nothing.
 
-    The number is taken in the last statement: call this last in your transaction, and numbers stay gapless without
-    holding up other tenants. Raises InvoiceProblem if there is nothing on the draft or its sums disagree, CarriedOver
-    if its total is negative: discarded, its lines are on the next invoice.
+    The number is taken last, before the message that tells of it alone: call this last in your transaction, and
+    numbers stay gapless without holding up other tenants. Raises InvoiceProblem if there is nothing on the draft or its
+    sums disagree, CarriedOver if its total is negative: discarded, its lines are on the next invoice.
     """
     lock(invoice.tenant_id)
     invoice = reread(invoice)
@@ -110,7 +111,9 @@ def finalise(*, invoice: Invoice, now: datetime) -> Invoice:
     )
     invoice_posting.post_invoice(invoice=invoice, prepaid=prepaid, now=now)
     invoice_series.number(invoice=invoice, issue=issue, now=now)
-    return Invoice.objects.get(pk=invoice.pk)
+    final = Invoice.objects.get(pk=invoice.pk)
+    messages.invoice_finalised(invoice=final, now=now)
+    return final
 
 
 def seal(*, invoice: Invoice, now: datetime) -> dict[str, Any]:

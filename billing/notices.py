@@ -37,9 +37,18 @@ def top_up_stopped(reason: str) -> Notice:
     return Notice("The automatic top-up has stopped", text)
 
 
-def tell(*, tenant: Tenant, notice: Notice) -> None:
-    """Tell a tenant's owners and finance members."""
-    to = parties.addresses_for_money(tenant.id)
+def endpoint_disabled(url: str, reason: str) -> Notice:
+    """Messages are no longer sent to an endpoint."""
+    text = (
+        f"Messages are no longer sent to {url}: {reason} Mend the endpoint, enable it on the webhooks page, and send "
+        "again there what it missed."
+    )
+    return Notice("A webhook endpoint was disabled", text)
+
+
+def tell(*, tenant: Tenant, notice: Notice, to: list[str] | None = None) -> None:
+    """Tell a tenant's owners and finance members, or whom ``to`` names."""
+    to = parties.addresses_for_money(tenant.id) if to is None else to
     if to:
         name = " ".join(tenant.name.split())
         message = EmailMessage(subject=f"{name}: {notice.subject}", body=f"{name}\n\n{notice.text}\n", bcc=to)

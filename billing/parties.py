@@ -65,6 +65,14 @@ def addresses_for_money(tenant_id: int) -> list[str]:
     return list(rows.order_by("user__email").values_list("user__email", flat=True))
 
 
+def addresses_of_owners(tenant_id: int) -> list[str]:
+    """Mail addresses of a tenant's owners who may sign in."""
+    rows = apps.get_model("portal", "Membership")._default_manager.filter(
+        tenant_id=tenant_id, role="owner", user__is_active=True
+    )
+    return list(rows.order_by("user__email").values_list("user__email", flat=True))
+
+
 def addresses_for_bills(tenant: Tenant) -> list[str]:
     """Where a tenant wants its invoices and reminders: its own address for them, else those of its people for money."""
     return [tenant.billing_email] if tenant.billing_email else addresses_for_money(tenant.id)

@@ -20,6 +20,7 @@ from billing import (
     dunning,
     journal,
     margins,
+    outbox,
     parties,
     posting,
     top_ups,
@@ -29,6 +30,8 @@ from billing.celery import app
 from billing.models import BooksCheck
 from billing.money import usd
 from billing.vat_ids import VatIdProblem
+from billing.webhooks import endpoints, watch
+from billing.webhooks.courier import Courier
 
 logger = logging.getLogger(__name__)
 
@@ -59,6 +62,19 @@ def watch_wallets(**_unknown: Any) -> None:
     balance_alerts.send_due(now=current_time())
 
 
+@app.task(name="billing.watch_limits")
+def watch_limits(**_unknown: Any) -> None:
+    """Write messages of budgets that reached a threshold and of keys that expire, to tenants that want them."""
+    watch.tell_of_budgets(now=current_time())
+    watch.tell_of_keys(now=current_time())
+
+
+@app.task(name="billing.deliver_messages")
+def deliver_messages(**_unknown: Any) -> None:
+    """Send the messages that are due; also those of a worker that died, once its lease is over."""
+    Courier(current_time).run()
+
+
 @app.task(name="billing.expire_credit")
 def expire_credit(**_unknown: Any) -> None:
     """Expire what is unused of credit whose time is over."""
@@ -74,9 +90,11 @@ def prepare(**_unknown: Any) -> None:
 
 @app.task(name="billing.forget")
 def forget(**_unknown: Any) -> None:
-    """Delete answers that were kept for a day, and runs that cost nothing for as long."""
+    """Delete answers kept for a day, runs that cost nothing for as long, and messages after 30 days."""
     journal.forget_answers(now=current_time())
     journal.forget_runs(now=current_time())
+    outbox.forget(now=current_time())
+    endpoints.forget(now=current_time())
 
 
 @app.task(name="billing.close_periods")

@@ -23,6 +23,7 @@ from billing.models import Allowance, TopUpAttempt, TopUpRule
 from billing.money import usd
 from billing.parties import Tenant
 from billing.periods import month_of
+from billing.webhooks import messages
 
 MOST_PER_MONTH = 100
 LARGEST = 10**6 * 10**12
@@ -127,6 +128,7 @@ def failed(*, tenant: Tenant, reason: str, now: datetime) -> None:
         if last is not None:
             TopUpAttempt.objects.filter(pk=last.pk).update(state=TopUpAttempt.State.FAILED, reason=reason[:200])
         notices.tell(tenant=tenant, notice=notices.top_up_stopped(reason))
+        messages.top_up_stopped(tenant_id=tenant.id, reason=reason, now=now)
 
 
 def _claim(tenant: Tenant, now: datetime) -> TopUpAttempt | None:

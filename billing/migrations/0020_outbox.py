@@ -263,6 +263,12 @@ class Migration(migrations.Migration):
                 name="webhook_delivery_finished",
             ),
         ),
+        migrations.AddIndex(
+            model_name="webhookdelivery",
+            index=models.Index(
+                models.F("endpoint"), condition=models.Q(("lease__isnull", False)), name="webhook_delivery_leased"
+            ),
+        ),
         protect("billing_webhookendpoint"),
         protect("billing_outboxmessage", operator="SELECT, INSERT, DELETE"),
         protect("billing_webhookdelivery"),

@@ -136,6 +136,7 @@ class WebhookDelivery(models.Model):
         indexes = (
             models.Index("endpoint", "due_at", condition=Q(status="waiting"), name="webhook_delivery_due"),
             models.Index("endpoint", "finished_at", condition=Q(status="failed"), name="webhook_delivery_failed"),
+            models.Index("endpoint", condition=Q(lease__isnull=False), name="webhook_delivery_leased"),
         )
 
     if TYPE_CHECKING:

@@ -130,6 +130,9 @@ class Stack:
         arguments = ["-A", "billing.celery", "worker", "--beat", "--loglevel", "INFO", "--concurrency", "1"]
         arguments += ["--without-gossip", "--without-mingle", "--schedule", str(self.home.path / "celerybeat-schedule")]
         self._start("celery", "celery", arguments, variables={**self.variables, "TOLLGATE_ROLE": "operator"})
+        arguments = ["-A", "billing.celery", "worker", "-Q", "webhooks", "--pool", "solo", "--loglevel", "WARNING"]
+        arguments += ["--without-gossip", "--without-mingle", "-n", "webhooks@%h"]
+        self._start("webhooks", "celery", arguments, variables={**self.variables, "TOLLGATE_ROLE": "operator"})
 
     def _start_gateway(self) -> Child:
         variables = {**self.variables, **self.options.variables}
