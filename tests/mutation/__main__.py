@@ -67,6 +67,7 @@ def try_out(name: str, chosen: dict[str, Any], tree: Path, *, again: bool) -> No
         forget_survivors(session)
     module = chosen["modules"][name]
     with servers(module.get("database", False)), runs(arguments_of(module), name, path, tree):
+        subprocess.run(forks.client(path), check=True)  # what was changed in no way passes
         run("cosmic-ray", "exec", str(settings), str(session))
     report(name, run("cosmic-ray", "dump", str(session)))
 

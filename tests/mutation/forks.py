@@ -14,6 +14,8 @@ import sys
 from pathlib import Path
 
 SECONDS = 60
+LOADED = ("-W", "ignore::pytest.PytestAssertRewriteWarning")
+"""What is loaded before pytest starts is not rewritten by it, and need not be."""
 CLIENT = """
 import socket, sys
 asked = socket.socket(socket.AF_UNIX)
@@ -42,7 +44,7 @@ def main(path: str, arguments: list[str]) -> None:
     while True:
         asked, _address = listening.accept()
         with asked:
-            asked.sendall(f"{run(asked, arguments):4d}".encode())
+            asked.sendall(f"{run(asked, [*LOADED, *arguments]):4d}".encode())
 
 
 def warm_up(arguments: list[str]) -> None:
