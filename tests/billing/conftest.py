@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 if TYPE_CHECKING:  # models can be imported only once pytest_configure has set Django up
+    from tests.billing.receiver import Receiver
     from tests.billing.world import World
 
 
@@ -24,3 +26,14 @@ def prepaid(db: None) -> World:
     from tests.billing.world import World
 
     return World(mode="prepaid")
+
+
+@pytest.fixture
+def receiver(settings: Any) -> Iterator[Receiver]:
+    """A tenant's own system on this machine, which messages may be sent to."""
+    from tests.billing.receiver import Receiver
+
+    settings.ALLOW_PRIVATE_WEBHOOKS = True
+    one = Receiver()
+    yield one
+    one.close()

@@ -171,7 +171,7 @@ def test_close_period_says_what_is_wrong(world: World, tenant: str, month: str, 
 # -- jobs
 
 
-def test_34_jobs_can_run_any_number_of_times_with_keywords_they_do_not_know(busy: World) -> None:
+def test_invariant_34_jobs_can_run_any_number_of_times_with_keywords_they_do_not_know(busy: World) -> None:
     with as_operator():
         for _time in range(2):
             for job in (tasks.prepare, tasks.sweep, tasks.post, tasks.close_periods, tasks.check_books):
@@ -179,7 +179,9 @@ def test_34_jobs_can_run_any_number_of_times_with_keywords_they_do_not_know(busy
         assert books.check(tenant_id=busy.tenant.id).differences == ()
 
 
-def test_34_the_closing_job_closes_every_tenants_last_month(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_invariant_34_the_closing_job_closes_every_tenants_last_month(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
     other = World(zone="Asia/Tokyo", mode="prepaid")
     for each in (world, other):
         each.use(Usage(input=10**6))
@@ -191,7 +193,7 @@ def test_34_the_closing_job_closes_every_tenants_last_month(world: World, monkey
         assert [invoice.period_label for invoice in made.exclude(number=None)] == ["2027-03", "2027-03"]
 
 
-def test_34_one_tenants_trouble_does_not_keep_the_others_invoices(
+def test_invariant_34_one_tenants_trouble_does_not_keep_the_others_invoices(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     other = World()

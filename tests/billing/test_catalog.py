@@ -23,7 +23,7 @@ HOURS = st.integers(-48, 48)
 
 @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.tuples(HOURS, st.integers(1, 3), st.integers(0, 5)), max_size=12))
-def test_04_price_versions_never_overlap_whatever_is_published(
+def test_invariant_4_price_versions_never_overlap_whatever_is_published(
     world: World, changes: list[tuple[int, int, int]]
 ) -> None:
     model = world.model + str(changes)[:150]
@@ -44,7 +44,7 @@ def test_04_price_versions_never_overlap_whatever_is_published(
         assert earlier.effective_to <= following.effective_from
 
 
-def test_04_the_database_refuses_an_overlap_whoever_writes_it(world: World) -> None:
+def test_invariant_4_the_database_refuses_an_overlap_whoever_writes_it(world: World) -> None:
     with as_operator():
         row = Price.objects.get(pk=world.price.id)
         row.pk = None
@@ -53,7 +53,7 @@ def test_04_the_database_refuses_an_overlap_whoever_writes_it(world: World) -> N
             row.save(force_insert=True)
 
 
-def test_04_publishing_in_plain_words_refuses_the_past_and_what_is_agreed(world: World) -> None:
+def test_invariant_4_publishing_in_plain_words_refuses_the_past_and_what_is_agreed(world: World) -> None:
     hour = timedelta(hours=1)
     with pytest.raises(PriceProblem, match="past"):
         world.publish({"input": 9, "output": 9}, world.clock - hour)
@@ -64,7 +64,7 @@ def test_04_publishing_in_plain_words_refuses_the_past_and_what_is_agreed(world:
         world.publish({"input": 8, "output": 8}, world.clock)
 
 
-def test_04_a_hole_inside_a_contract_is_refused(world: World) -> None:
+def test_invariant_4_a_hole_inside_a_contract_is_refused(world: World) -> None:
     with as_operator():
         Price.objects.filter(pk=world.price.id).update(effective_to=world.clock + timedelta(days=1))
     with pytest.raises(PriceProblem, match="no price from"):
@@ -91,19 +91,19 @@ def test_prices_that_are_none_are_refused_in_words(world: World, prices: dict[st
 
 
 @pytest.mark.parametrize("role", ROLES)
-def test_05_a_stored_price_cannot_be_changed(world: World, role: str) -> None:
+def test_invariant_5_a_stored_price_cannot_be_changed(world: World, role: str) -> None:
     with pytest.raises(DatabaseError, match=r"never changed|permission denied"), as_role(role):
         run("UPDATE billing_price SET input = 1 WHERE id = %s", world.price.id)
 
 
 @pytest.mark.parametrize("end", [None, "2099-01-01T00:00:00Z"])
-def test_05_the_end_of_a_stored_price_is_set_once(world: World, end: str | None) -> None:
+def test_invariant_5_the_end_of_a_stored_price_is_set_once(world: World, end: str | None) -> None:
     world.publish({"input": 9, "output": 9}, world.clock + timedelta(days=1))
     with pytest.raises(DatabaseError, match="never changed"), as_role("tollgate_operator"):
         run("UPDATE billing_price SET effective_to = %s WHERE id = %s", end, world.price.id)
 
 
-def test_05_a_price_change_changes_no_stored_event_and_no_running_call(world: World) -> None:
+def test_invariant_5_a_price_change_changes_no_stored_event_and_no_running_call(world: World) -> None:
     usage = Usage(input=1000, output=10)
     done = world.use(usage)
     running = world.opening()

@@ -30,7 +30,7 @@ def chunks(openings: list[Opening], size: int) -> list[list[Opening]]:
 @pytest.mark.parametrize(
     ("ceiling", "headroom", "batch"), [(3, 100, 1), (3, 100, 25), (7, 7, 1), (1, 40, 7), (100, 99, 25), (13, 1000, 8)]
 )
-def test_17_parallel_requests_admit_exactly_what_fits(ceiling: int, headroom: int, batch: int) -> None:
+def test_invariant_17_parallel_requests_admit_exactly_what_fits(ceiling: int, headroom: int, batch: int) -> None:
     world = World()
     for scope, limit in (("api_key", headroom), ("project", headroom + 1), ("tenant", 10**9)):
         world.set_budget(limit, scope=scope)
@@ -48,7 +48,7 @@ def test_17_parallel_requests_admit_exactly_what_fits(ceiling: int, headroom: in
         assert books.check(tenant_id=world.tenant.id).differences == ()
 
 
-def test_14_limits_hold_while_calls_end_and_begin() -> None:
+def test_invariant_14_limits_hold_while_calls_end_and_begin() -> None:
     world = World()
     budget = world.set_budget(1000)
     seen: list[bool] = []
@@ -136,7 +136,7 @@ def test_changing_several_limits_under_calls_never_deadlocks() -> None:
         assert books.check(tenant_id=world.tenant.id).differences == ()
 
 
-def test_01_parallel_posting_posts_each_call_once() -> None:
+def test_invariant_1_parallel_posting_posts_each_call_once() -> None:
     world = World()
     openings = [world.opening(USD // 1000) for _ in range(300)]
     for group in chunks(openings, 100):
@@ -147,7 +147,7 @@ def test_01_parallel_posting_posts_each_call_once() -> None:
     assert world.balance("accrued") == 300 * 10 * world.price.input
 
 
-def test_22_the_same_top_up_many_times_at_once_credits_once() -> None:
+def test_invariant_22_the_same_top_up_many_times_at_once_credits_once() -> None:
     world = World(mode="prepaid", credit=0)
 
     def credit() -> int:
@@ -163,7 +163,7 @@ class Rollback(Exception):
     """Thrown to undo a finalisation."""
 
 
-def test_27_numbers_have_no_gap_under_fifty_finalisations_with_rollbacks() -> None:
+def test_invariant_27_numbers_have_no_gap_under_fifty_finalisations_with_rollbacks() -> None:
     worlds = [World() for _ in range(50)]
     drafts = []
     for world in worlds:
@@ -190,7 +190,7 @@ def test_27_numbers_have_no_gap_under_fifty_finalisations_with_rollbacks() -> No
         assert books.check().differences == ()
 
 
-def test_28_finalising_in_parallel_is_finalising_once() -> None:
+def test_invariant_28_finalising_in_parallel_is_finalising_once() -> None:
     world = World()
     world.use(Usage(input=10**6))
     world.post()
@@ -207,7 +207,7 @@ def test_28_finalising_in_parallel_is_finalising_once() -> None:
     assert world.balance("receivable") == USD * 15 // 100
 
 
-def test_18_an_admission_that_is_cut_off_before_its_commit_leaves_nothing() -> None:
+def test_invariant_18_an_admission_that_is_cut_off_before_its_commit_leaves_nothing() -> None:
     world = World()
     opening = world.opening()
 
@@ -224,7 +224,7 @@ def test_18_an_admission_that_is_cut_off_before_its_commit_leaves_nothing() -> N
         assert books.check(tenant_id=world.tenant.id).differences == ()
 
 
-def test_18_a_sweep_and_the_gateways_own_ending_at_once_end_the_call_once() -> None:
+def test_invariant_18_a_sweep_and_the_gateways_own_ending_at_once_end_the_call_once() -> None:
     world = World()
     openings = [world.opening(USD // 100) for _ in range(60)]
     world.open(openings)

@@ -31,7 +31,7 @@ def give(world: World, key: str, days: int) -> CreditGrant:
         return credits.grant(tenant=world.tenant, terms=terms, key=key, now=world.clock)
 
 
-def test_20_workers_that_grant_slice_expire_and_refund_at_once_keep_the_books() -> None:
+def test_invariant_20_workers_that_grant_slice_expire_and_refund_at_once_keep_the_books() -> None:
     world = World(mode="prepaid", credit=5 * USD)
     ending = [give(world, f"ending {number}", 1) for number in range(3)]
     for number in range(40):

@@ -263,7 +263,7 @@ class CreditLife(RuleBasedStateMachine):
             grant.refunded += amount
 
     @invariant()
-    def test_20_every_grant_is_as_expected(self) -> None:
+    def test_invariant_20_every_grant_is_as_expected(self) -> None:
         with as_operator():
             rows = list(CreditGrant.objects.filter(tenant=self.world.tenant).order_by("pk"))
             sums = {(row.grant_id, row.kind): 0 for row in CreditUse.objects.filter(tenant=self.world.tenant)}
@@ -282,7 +282,7 @@ class CreditLife(RuleBasedStateMachine):
         assert found == wanted
 
     @invariant()
-    def test_13_the_wallet_is_as_expected(self) -> None:
+    def test_invariant_13_the_wallet_is_as_expected(self) -> None:
         row = self.world.wallet()
         limits = (self.oracle.limit(), self.oracle.spent, self.oracle.held)
         assert (int(row.limit), int(row.spent), int(row.held)) == tuple(part * UNIT for part in limits)
@@ -303,7 +303,7 @@ class CreditLife(RuleBasedStateMachine):
 
 
 @pytest.mark.usefixtures("db")
-def test_19_20_21_credit_is_what_the_oracle_says() -> None:
+def test_invariant_19_20_21_credit_is_what_the_oracle_says() -> None:
     run_state_machine_as_test(
         CreditLife,
         settings=settings(

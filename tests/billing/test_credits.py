@@ -64,7 +64,7 @@ def empty(db: None) -> World:
     return World(mode="prepaid", credit=0)
 
 
-def test_19_credit_is_used_by_priority_then_end_then_age(empty: World) -> None:
+def test_invariant_19_credit_is_used_by_priority_then_end_then_age(empty: World) -> None:
     later = give(empty, "paid", 10, priority=5)
     first = give(empty, "paid", 10, priority=1)
     endless = give(empty, "promotional", 10, priority=3)
@@ -77,14 +77,14 @@ def test_19_credit_is_used_by_priority_then_end_then_age(empty: World) -> None:
         assert left(*order) == [max(0, 10 - max(0, spent - 10 * place)) for place in range(5)]
 
 
-def test_19_what_was_paid_for_is_used_last_unless_it_says_otherwise(empty: World) -> None:
+def test_invariant_19_what_was_paid_for_is_used_last_unless_it_says_otherwise(empty: World) -> None:
     paid, goodwill, gift = (give(empty, kind, 10) for kind in ("paid", "goodwill", "promotional"))
     spend(empty, 15)
     use(empty)
     assert left(gift, goodwill, paid) == [0, 5, 10]
 
 
-def test_20_granted_is_consumed_and_expired_and_refunded_and_left(empty: World) -> None:
+def test_invariant_20_granted_is_consumed_and_expired_and_refunded_and_left(empty: World) -> None:
     gift = give(empty, "promotional", 10 * USD, expires_at=empty.clock + DAY)
     paid = give(empty, "paid", 10 * USD)
     spend(empty, 4 * USD)
@@ -103,7 +103,7 @@ def test_20_granted_is_consumed_and_expired_and_refunded_and_left(empty: World) 
     assert empty.wallet().limit - empty.wallet().spent == 6 * USD
 
 
-def test_21_a_correction_gives_back_what_it_took_the_last_first(empty: World) -> None:
+def test_invariant_21_a_correction_gives_back_what_it_took_the_last_first(empty: World) -> None:
     gift, paid = give(empty, "promotional", 10), give(empty, "paid", 10)
     spend(empty, 13, "corrected")
     use(empty)
@@ -121,7 +121,7 @@ def test_21_a_correction_gives_back_what_it_took_the_last_first(empty: World) ->
     ) == {"corrected"}
 
 
-def test_21_late_usage_gives_its_own_call_s_credit_back(empty: World) -> None:
+def test_invariant_21_late_usage_gives_its_own_call_s_credit_back(empty: World) -> None:
     gift = give(empty, "promotional", USD, expires_at=empty.clock + 30 * DAY)
     swept = empty.opening(USD)
     assert empty.open([swept]) == []
@@ -170,7 +170,7 @@ def test_a_correction_of_what_no_credit_covered_makes_none(empty: World) -> None
     assert [int(row.amount) for row in CreditDue.objects.filter(tenant=empty.tenant)] == [2]
 
 
-def test_13_the_wallet_is_what_its_grants_have_left_less_what_is_due(empty: World) -> None:
+def test_invariant_13_the_wallet_is_what_its_grants_have_left_less_what_is_due(empty: World) -> None:
     give(empty, "paid", 10 * USD)
     empty.use(Usage(input=1234, output=77))
     for _ in range(3):
@@ -292,7 +292,7 @@ def test_closing_a_month_takes_its_usage_from_credit(empty: World) -> None:
     assert left(paid) == [-empty.balance("wallet")]
 
 
-def test_21_a_credit_note_gives_back_what_its_invoice_took(empty: World) -> None:
+def test_invariant_21_a_credit_note_gives_back_what_its_invoice_took(empty: World) -> None:
     gift = give(empty, "promotional", USD)
     empty.use(Usage(input=1_000_000))
     empty.clock += 31 * DAY

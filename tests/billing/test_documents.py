@@ -84,7 +84,7 @@ def test_metadata_are_announced_only_in_a_layout_that_is_known() -> None:
 
 
 @pytest.mark.usefixtures("seller")
-def test_26_the_pdf_with_its_attachment_is_the_same_bytes(world: World) -> None:
+def test_invariant_26_the_pdf_with_its_attachment_is_the_same_bytes(world: World) -> None:
     change(world, country="FR", vat_id="FR40303265045", language="fr")
     world.use(Usage(input=10**6))
     invoice = close(world)

@@ -82,7 +82,7 @@ def test_it_holds_every_row_and_hashes_to_what_the_invoice_says(world: World) ->
     assert {"events": 3, "adjustments": 1, "charges": 1}.items() <= seal["counts"].items()
 
 
-def test_25_the_pack_sums_to_the_invoice_exactly(world: World) -> None:
+def test_invariant_25_the_pack_sums_to_the_invoice_exactly(world: World) -> None:
     invoice = used(world)
     rows = rows_in(csv_of(invoice))
     assert sum(int(row["picodollars"]) for row in rows) == int(invoice.exact) == int(seal_of(invoice).exact)
@@ -92,7 +92,7 @@ def test_25_the_pack_sums_to_the_invoice_exactly(world: World) -> None:
             assert sum(int(row[name] or 0) for row in rows) == lines == seal_of(invoice).counts[name]
 
 
-def test_33_csv_parquet_and_pdf_have_the_same_totals(world: World, tmp_path: Path) -> None:
+def test_invariant_33_csv_parquet_and_pdf_have_the_same_totals(world: World, tmp_path: Path) -> None:
     invoice = used(world)
     (tmp_path / "pack.csv").write_bytes(csv_of(invoice))
     (tmp_path / "pack.parquet").write_bytes(parquet_of(invoice))
@@ -107,7 +107,7 @@ def test_33_csv_parquet_and_pdf_have_the_same_totals(world: World, tmp_path: Pat
     assert text.sha256 in page.replace("\n", "").replace("\u200b", "")
 
 
-def test_26_the_pack_is_the_same_bytes_whatever_changes_later(world: World) -> None:
+def test_invariant_26_the_pack_is_the_same_bytes_whatever_changes_later(world: World) -> None:
     invoice = used(world)
     first, parquet = csv_of(invoice), parquet_of(invoice)
     with as_operator():

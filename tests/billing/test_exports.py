@@ -65,7 +65,7 @@ def found(world: World, kind: str) -> Iterator[list[Any]]:
 
 
 @pytest.mark.parametrize("kind", sorted(EXPORTS))
-def test_33_csv_and_parquet_hold_the_same(busy: World, kind: str) -> None:
+def test_invariant_33_csv_and_parquet_hold_the_same(busy: World, kind: str) -> None:
     texts, rows = read_csv(busy, kind), read_parquet(busy, kind)
     assert len(texts) == len(rows) > 3
     for text, row in zip(texts, rows, strict=True):
@@ -76,7 +76,7 @@ def test_33_csv_and_parquet_hold_the_same(busy: World, kind: str) -> None:
                 assert text[column.name] == row[column.name]
 
 
-def test_33_calls_and_usage_sum_to_the_months_cost(busy: World) -> None:
+def test_invariant_33_calls_and_usage_sum_to_the_months_cost(busy: World) -> None:
     cost = sum(event.cost for event in UsageEvent.objects.filter(tenant_id=busy.tenant.id))
     for kind in ("calls", "usage"):
         assert sum(Decimal(row["cost_usd"]) for row in read_csv(busy, kind)) * USD == cost
@@ -85,7 +85,7 @@ def test_33_calls_and_usage_sum_to_the_months_cost(busy: World) -> None:
     assert reports.totals(tenant_id=busy.tenant.id, start=MARCH.start, end=end).cost == cost
 
 
-def test_33_the_ledger_sums_to_nothing_and_invoices_to_their_totals(busy: World) -> None:
+def test_invariant_33_the_ledger_sums_to_nothing_and_invoices_to_their_totals(busy: World) -> None:
     rows = read_parquet(busy, "ledger")
     assert len(rows) == LedgerEntry.objects.filter(tenant=busy.tenant).count()
     assert sum(row["amount"] for row in rows) == 0
@@ -107,7 +107,7 @@ def test_no_cell_of_a_persons_words_is_a_formula(busy: World) -> None:
 
 
 @pytest.mark.parametrize("kind", sorted(EXPORTS))
-def test_32_a_tenant_sees_its_own_rows_alone(busy: World, kind: str) -> None:
+def test_invariant_32_a_tenant_sees_its_own_rows_alone(busy: World, kind: str) -> None:
     other = World()
     whole = read_csv(busy, kind)
     with as_tenant(busy.tenant.id):

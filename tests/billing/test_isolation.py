@@ -49,7 +49,7 @@ def tenants_in(table: str) -> set[int]:
 
 
 @pytest.mark.parametrize("table", TABLES)
-def test_32_a_tenant_sees_only_its_own_rows(pair: tuple[World, World], table: str) -> None:
+def test_invariant_32_a_tenant_sees_only_its_own_rows(pair: tuple[World, World], table: str) -> None:
     mine, other = pair
     with as_operator():
         assert tenants_in(table) >= {mine.tenant.id, other.tenant.id}
@@ -59,7 +59,7 @@ def test_32_a_tenant_sees_only_its_own_rows(pair: tuple[World, World], table: st
         assert tenants_in(table) == set()
 
 
-def test_32_a_tenant_sums_only_its_own_rows(pair: tuple[World, World]) -> None:
+def test_invariant_32_a_tenant_sums_only_its_own_rows(pair: tuple[World, World]) -> None:
     mine, other = pair
     start, end = mine.clock.replace(day=1), mine.clock.replace(day=28)
     with as_operator():
@@ -74,13 +74,13 @@ def test_32_a_tenant_sums_only_its_own_rows(pair: tuple[World, World]) -> None:
         assert reports.call(tenant_id=other.tenant.id, shown_id=shown) is None
 
 
-def test_32_a_tenant_can_draw_its_own_invoice(pair: tuple[World, World]) -> None:
+def test_invariant_32_a_tenant_can_draw_its_own_invoice(pair: tuple[World, World]) -> None:
     mine, _other = pair
     with as_tenant(mine.tenant.id):
         assert invoice_pdf.render(Invoice.objects.get()).startswith(b"%PDF")
 
 
-def test_32_the_partitions_of_the_journal_are_closed_to_everyone(pair: tuple[World, World]) -> None:
+def test_invariant_32_the_partitions_of_the_journal_are_closed_to_everyone(pair: tuple[World, World]) -> None:
     for role in ("tollgate_portal", "tollgate_operator", "tollgate_gateway"):
         with pytest.raises(DatabaseError, match="permission denied"), as_role(role):
             run("SELECT * FROM billing_usageevent_2027_03")
@@ -109,7 +109,7 @@ def test_32_the_partitions_of_the_journal_are_closed_to_everyone(pair: tuple[Wor
         "SELECT settle_usage('{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}')",
     ],
 )
-def test_32_the_portal_cannot_write_money(pair: tuple[World, World], statement: str) -> None:
+def test_invariant_32_the_portal_cannot_write_money(pair: tuple[World, World], statement: str) -> None:
     with pytest.raises(DatabaseError, match="permission denied"), as_tenant(pair[0].tenant.id):
         run(statement)
 
@@ -117,13 +117,13 @@ def test_32_the_portal_cannot_write_money(pair: tuple[World, World], statement: 
 @pytest.mark.parametrize(
     "statement", ["UPDATE billing_usageevent SET cost = 0", "UPDATE billing_allowance SET held = 0"]
 )
-def test_32_not_even_the_operator_writes_events_or_holds(pair: tuple[World, World], statement: str) -> None:
+def test_invariant_32_not_even_the_operator_writes_events_or_holds(pair: tuple[World, World], statement: str) -> None:
     for role in ("tollgate_operator", "tollgate_gateway"):
         with pytest.raises(DatabaseError, match="permission denied"), as_role(role):
             run(statement)
 
 
-def test_32_the_portal_sets_budgets_of_its_tenant_and_no_wallet(pair: tuple[World, World]) -> None:
+def test_invariant_32_the_portal_sets_budgets_of_its_tenant_and_no_wallet(pair: tuple[World, World]) -> None:
     mine, other = pair
     with as_tenant(mine.tenant.id):
         budget = budgets.set_budget(
@@ -140,7 +140,7 @@ def test_32_the_portal_sets_budgets_of_its_tenant_and_no_wallet(pair: tuple[Worl
     assert mine.wallet().limit == 100 * USD
 
 
-def test_32_a_tenants_own_prices_are_its_own_secret(pair: tuple[World, World]) -> None:
+def test_invariant_32_a_tenants_own_prices_are_its_own_secret(pair: tuple[World, World]) -> None:
     mine, other = pair
     with as_operator():
         book = PriceBook.objects.create(tenant=mine.tenant, name="Contract")

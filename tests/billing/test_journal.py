@@ -29,7 +29,7 @@ def held_and_spent(world: World) -> list[tuple[int, int]]:
         return [(int(row.held), int(row.spent)) for row in rows]
 
 
-def test_01_replaying_a_batch_of_endings_changes_nothing(world: World) -> None:
+def test_invariant_1_replaying_a_batch_of_endings_changes_nothing(world: World) -> None:
     openings = [world.opening() for _ in range(5)]
     world.open(openings)
     endings = [world.ending(opening, Usage(input=10, output=5)) for opening in openings]
@@ -40,7 +40,7 @@ def test_01_replaying_a_batch_of_endings_changes_nothing(world: World) -> None:
     assert held_and_spent(world) == before
 
 
-def test_01_replaying_a_batch_of_openings_is_refused_and_changes_nothing(world: World) -> None:
+def test_invariant_1_replaying_a_batch_of_openings_is_refused_and_changes_nothing(world: World) -> None:
     openings = [world.opening() for _ in range(3)]
     world.open(openings)
     before = held_and_spent(world)
@@ -54,7 +54,7 @@ def test_01_replaying_a_batch_of_openings_is_refused_and_changes_nothing(world: 
 
 @IN_ONE_WORLD
 @given(usage=USAGES)
-def test_02_the_cost_is_tokens_times_the_frozen_price(world: World, usage: Usage) -> None:
+def test_invariant_2_the_cost_is_tokens_times_the_frozen_price(world: World, usage: Usage) -> None:
     event = world.event(world.use(usage))
     assert event.cost == rate(usage, world.price)
     assert event.cost == sum(getattr(event, name) * getattr(world.price, name) for name in COUNTERS[:10])
@@ -62,7 +62,7 @@ def test_02_the_cost_is_tokens_times_the_frozen_price(world: World, usage: Usage
 
 @IN_ONE_WORLD
 @given(usage=USAGES)
-def test_03_stored_classes_are_not_negative_and_sum_to_their_totals(world: World, usage: Usage) -> None:
+def test_invariant_3_stored_classes_are_not_negative_and_sum_to_their_totals(world: World, usage: Usage) -> None:
     event = world.event(world.use(usage))
     stored = {name: getattr(event, name) for name in COUNTERS}
     assert Usage(**stored) == usage
@@ -70,7 +70,7 @@ def test_03_stored_classes_are_not_negative_and_sum_to_their_totals(world: World
 
 
 @pytest.mark.parametrize("usage", [Usage(input=-1), Usage(input=5, cache_read=-5), Usage(output=-1)])
-def test_03_the_database_refuses_negative_counts(world: World, usage: Usage) -> None:
+def test_invariant_3_the_database_refuses_negative_counts(world: World, usage: Usage) -> None:
     opening = world.opening()
     world.open([opening])
     with pytest.raises(IntegrityError), transaction.atomic():
@@ -78,7 +78,7 @@ def test_03_the_database_refuses_negative_counts(world: World, usage: Usage) -> 
     assert world.event(opening).state == "open"
 
 
-def test_03_the_database_refuses_classes_that_do_not_sum_to_the_totals(world: World) -> None:
+def test_invariant_3_the_database_refuses_classes_that_do_not_sum_to_the_totals(world: World) -> None:
     class Lying(Ending):
         def counts(self) -> tuple[int, ...]:
             return (*super().counts()[:12], 999, *super().counts()[13:])
@@ -91,7 +91,7 @@ def test_03_the_database_refuses_classes_that_do_not_sum_to_the_totals(world: Wo
 
 @IN_ONE_WORLD
 @given(st.lists(st.tuples(st.integers(0, 60), st.booleans()), min_size=1, max_size=30))
-def test_14_spent_and_held_never_exceed_the_limit(world: World, calls: list[tuple[int, bool]]) -> None:
+def test_invariant_14_spent_and_held_never_exceed_the_limit(world: World, calls: list[tuple[int, bool]]) -> None:
     world.set_budget(USD)
     for size in range(0, len(calls), 7):
         batch = [world.opening(cents * USD // 100) for cents, _settle in calls[size : size + 7]]
@@ -103,7 +103,7 @@ def test_14_spent_and_held_never_exceed_the_limit(world: World, calls: list[tupl
         world.settle([replace(world.ending(one, Usage()), cost=one.hold) for one in admitted])
 
 
-def test_14_a_batch_that_does_not_fit_admits_those_that_do(world: World) -> None:
+def test_invariant_14_a_batch_that_does_not_fit_admits_those_that_do(world: World) -> None:
     budget = world.set_budget(10)
     openings = [world.opening(hold) for hold in (4, 7, 6, 1)]
     refused = world.open(openings)
@@ -114,7 +114,7 @@ def test_14_a_batch_that_does_not_fit_admits_those_that_do(world: World) -> None
     assert running.held == 10
 
 
-def test_14_every_level_must_have_room(world: World) -> None:
+def test_invariant_14_every_level_must_have_room(world: World) -> None:
     for scope, limit in (("tenant", 10), ("project", 5), ("api_key", 3)):
         world.set_budget(limit, scope=scope)
     first, second = world.keys
@@ -126,14 +126,14 @@ def test_14_every_level_must_have_room(world: World) -> None:
     assert [held for held, _spent in held_and_spent(world) if held] == [5, 5, 5, 3]
 
 
-def test_14_an_allowance_that_is_gone_refuses(world: World) -> None:
+def test_invariant_14_an_allowance_that_is_gone_refuses(world: World) -> None:
     opening = replace(world.opening(1), allowances=(2**60,))
     assert [one.allowance_id for one in world.open([opening])] == [None]
     with as_operator():
         assert not UsageEvent.objects.filter(id=opening.id).exists()
 
 
-def test_15_each_hold_ends_once_however_the_call_ends(world: World) -> None:
+def test_invariant_15_each_hold_ends_once_however_the_call_ends(world: World) -> None:
     settled, voided, swept = openings = [world.opening() for _ in range(3)]
     world.open(openings)
     usage = Usage(input=100, output=10)
@@ -147,7 +147,7 @@ def test_15_each_hold_ends_once_however_the_call_ends(world: World) -> None:
 
 
 @pytest.mark.parametrize("state", ["settled", "voided"])
-def test_16_settling_twice_is_settling_once(world: World, state: str) -> None:
+def test_invariant_16_settling_twice_is_settling_once(world: World, state: str) -> None:
     opening = world.opening()
     world.open([opening])
     usage = Usage(input=7) if state == "settled" else Usage()
@@ -175,7 +175,7 @@ def test_a_cost_above_the_hold_is_charged_in_full(world: World) -> None:
 # -- the sweep
 
 
-def test_18_the_sweep_bills_input_and_what_was_last_noted_as_delivered(world: World) -> None:
+def test_invariant_18_the_sweep_bills_input_and_what_was_last_noted_as_delivered(world: World) -> None:
     opening = world.opening()
     world.open([opening])
     with as_gateway():
@@ -188,7 +188,7 @@ def test_18_the_sweep_bills_input_and_what_was_last_noted_as_delivered(world: Wo
     assert held_and_spent(world) == [(0, event.cost)]
 
 
-def test_18_the_sweep_leaves_living_owners_and_young_calls_alone(world: World) -> None:
+def test_invariant_18_the_sweep_leaves_living_owners_and_young_calls_alone(world: World) -> None:
     with as_gateway():
         journal.beat(world.owner, host="here", pid=1)
     world.clock = journal.database_now()
@@ -199,7 +199,7 @@ def test_18_the_sweep_leaves_living_owners_and_young_calls_alone(world: World) -
         assert journal.sweep(now=world.clock + timedelta(seconds=16)) == 1
 
 
-def test_18_the_sweep_ends_calls_past_their_deadline_whoever_owns_them(world: World) -> None:
+def test_invariant_18_the_sweep_ends_calls_past_their_deadline_whoever_owns_them(world: World) -> None:
     with as_gateway():
         journal.beat(world.owner)
     opening = world.opening(at=journal.database_now() - timedelta(minutes=11))
@@ -208,7 +208,7 @@ def test_18_the_sweep_ends_calls_past_their_deadline_whoever_owns_them(world: Wo
         assert journal.sweep(now=journal.database_now(), grace_s=0) == 1
 
 
-def test_18_nobody_is_swept_while_the_database_has_just_come_up(world: World) -> None:
+def test_invariant_18_nobody_is_swept_while_the_database_has_just_come_up(world: World) -> None:
     world.open([world.opening(at=journal.database_now())])
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_postmaster_start_time()")
@@ -217,7 +217,7 @@ def test_18_nobody_is_swept_while_the_database_has_just_come_up(world: World) ->
         assert journal.sweep(now=started + timedelta(seconds=10), grace_s=15) == 0
 
 
-def test_18_true_usage_after_a_sweep_is_kept_as_a_difference_once(world: World) -> None:
+def test_invariant_18_true_usage_after_a_sweep_is_kept_as_a_difference_once(world: World) -> None:
     opening = world.opening()
     world.open([opening])
     world.sweep()
@@ -234,7 +234,7 @@ def test_18_true_usage_after_a_sweep_is_kept_as_a_difference_once(world: World) 
     assert world.event(opening).cost == estimate
 
 
-def test_18_a_late_void_gives_back_the_estimate(world: World) -> None:
+def test_invariant_18_a_late_void_gives_back_the_estimate(world: World) -> None:
     opening = world.opening()
     world.open([opening])
     world.sweep()
@@ -242,7 +242,7 @@ def test_18_a_late_void_gives_back_the_estimate(world: World) -> None:
     assert held_and_spent(world) == [(0, 0)]
 
 
-def test_18_an_ended_and_a_late_call_in_one_batch_are_both_charged(world: World) -> None:
+def test_invariant_18_an_ended_and_a_late_call_in_one_batch_are_both_charged(world: World) -> None:
     late, fresh = world.opening(), world.opening()
     world.open([late])
     world.sweep()

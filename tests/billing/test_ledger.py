@@ -21,7 +21,7 @@ AMOUNTS = st.integers(-(10**30), 10**30)
 
 @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(AMOUNTS, min_size=1, max_size=4), st.booleans())
-def test_11_transfers_sum_to_zero_or_are_refused(world: World, amounts: list[int], balanced: bool) -> None:
+def test_invariant_11_transfers_sum_to_zero_or_are_refused(world: World, amounts: list[int], balanced: bool) -> None:
     kinds = ("wallet", "receivable", "accrued", "goodwill", "rounding")
     if balanced:
         amounts = [*amounts, -sum(amounts)]
@@ -36,7 +36,7 @@ def test_11_transfers_sum_to_zero_or_are_refused(world: World, amounts: list[int
             assert sum(int(entry.amount) for entry in transfer.entries.all()) == 0
 
 
-def test_11_the_database_refuses_entries_that_do_not_sum_to_zero(world: World) -> None:
+def test_invariant_11_the_database_refuses_entries_that_do_not_sum_to_zero(world: World) -> None:
     with as_operator():
         account = LedgerAccount.objects.get(tenant=world.tenant, kind="wallet")
         transfer = Transfer.objects.create(
@@ -64,7 +64,7 @@ def test_11_the_database_refuses_entries_that_do_not_sum_to_zero(world: World) -
         "TRUNCATE billing_transfer CASCADE",
     ],
 )
-def test_12_ledger_rows_cannot_be_changed_by_anyone(prepaid: World, role: str, statement: str) -> None:
+def test_invariant_12_ledger_rows_cannot_be_changed_by_anyone(prepaid: World, role: str, statement: str) -> None:
     run("SET CONSTRAINTS ALL IMMEDIATE")
     run("SELECT set_config('app.tenant_id', %s, true)", str(prepaid.tenant.id))
     with pytest.raises(DatabaseError, match=r"never changed|permission denied"), as_role(role):
@@ -73,7 +73,9 @@ def test_12_ledger_rows_cannot_be_changed_by_anyone(prepaid: World, role: str, s
 
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.one_of(st.integers(1, 10**15), st.none()), max_size=8))
-def test_13_the_cached_balance_is_the_sum_of_entries_at_any_time(prepaid: World, acts: list[int | None]) -> None:
+def test_invariant_13_the_cached_balance_is_the_sum_of_entries_at_any_time(
+    prepaid: World, acts: list[int | None]
+) -> None:
     for number, amount in enumerate(acts):
         if amount is None:
             prepaid.use(Usage(input=1000))
@@ -86,7 +88,7 @@ def test_13_the_cached_balance_is_the_sum_of_entries_at_any_time(prepaid: World,
         assert wallet.limit - wallet.spent == -prepaid.balance("wallet")
 
 
-def test_13_a_credit_line_minus_what_is_accrued_is_what_is_left(world: World) -> None:
+def test_invariant_13_a_credit_line_minus_what_is_accrued_is_what_is_left(world: World) -> None:
     world.use(Usage(input=5000, output=100))
     world.post()
     wallet = world.wallet()
@@ -94,7 +96,7 @@ def test_13_a_credit_line_minus_what_is_accrued_is_what_is_left(world: World) ->
     assert world.balance("revenue") == -world.balance("accrued")
 
 
-def test_22_a_top_up_n_times_credits_once_and_another_one_under_its_key_is_refused(prepaid: World) -> None:
+def test_invariant_22_a_top_up_n_times_credits_once_and_another_one_under_its_key_is_refused(prepaid: World) -> None:
     with as_operator():
         made = {ledger.top_up(tenant=prepaid.tenant, amount=USD, key="k", now=prepaid.clock).pk for _ in range(3)}
         with pytest.raises(LedgerProblem, match="another movement"):

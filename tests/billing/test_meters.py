@@ -41,14 +41,14 @@ def images(**usage: object) -> Usage:
 
 
 @given(ANY)
-def test_03_what_is_said_in_openais_words_is_read_back_whole(usage: Usage) -> None:
+def test_invariant_3_what_is_said_in_openais_words_is_read_back_whole(usage: Usage) -> None:
     said = meters.as_openai(usage)
     assert meters.from_openai(said, context_window=WINDOW) == usage
     assert said["total_tokens"] == said["prompt_tokens"] + said["completion_tokens"] == sum(usage[:10])
 
 
 @given(ANY)
-def test_03_what_is_said_in_anthropics_words_keeps_every_sum_and_cache_class(usage: Usage) -> None:
+def test_invariant_3_what_is_said_in_anthropics_words_keeps_every_sum_and_cache_class(usage: Usage) -> None:
     said = meters.as_anthropic(usage)
     read = meters.from_anthropic(said, context_window=WINDOW)
     assert read[1:4] == usage[1:4]
@@ -297,7 +297,7 @@ def test_it_reads_usage_as_gemini_reports_it(reported: dict[str, object], usage:
 
 
 @given(TOKENS, TOKENS, TOKENS, st.booleans(), st.data())
-def test_03_geminis_classes_sum_to_its_total(
+def test_invariant_3_geminis_classes_sum_to_its_total(
     prompt: int, candidates: int, thoughts: int, inside: bool, data: st.DataObject
 ) -> None:
     cached = data.draw(st.integers(0, prompt))
@@ -327,7 +327,7 @@ def test_03_geminis_classes_sum_to_its_total(
 
 
 @pytest.mark.parametrize("read", READERS)
-def test_03_all_zero_and_nothing_are_missing(read: Callable[..., Usage]) -> None:
+def test_invariant_3_all_zero_and_nothing_are_missing(read: Callable[..., Usage]) -> None:
     names = ("prompt_tokens", "completion_tokens", "input_tokens", "output_tokens", "promptTokenCount")
     for reported in ({}, dict.fromkeys(names, 0), dict.fromkeys(names)):
         with pytest.raises(UsageProblem):
@@ -393,6 +393,8 @@ def test_03_all_zero_and_nothing_are_missing(read: Callable[..., Usage]) -> None
         ),
     ],
 )
-def test_03_counts_that_cannot_be_true_are_refused(read: Callable[..., Usage], reported: dict[str, object]) -> None:
+def test_invariant_3_counts_that_cannot_be_true_are_refused(
+    read: Callable[..., Usage], reported: dict[str, object]
+) -> None:
     with pytest.raises(UsageProblem):
         read(reported, context_window=WINDOW)

@@ -44,14 +44,14 @@ def _is_path(node: ast.AST) -> bool:
 
 
 @pytest.mark.parametrize("path", [*MONEY, *HOT], ids=lambda path: path.name)
-def test_37_no_float_reaches_money(path: Path) -> None:
+def test_invariant_37_no_float_reaches_money(path: Path) -> None:
     found = [hit for hit in floats_in(path.read_text()) if (path.name, hit[0]) not in ASKED]
     if path in HOT:  # timeouts are seconds, and may be fractions
         found = [hit for hit in found if "division" in hit[2]]
     assert found == []
 
 
-def test_37_the_search_finds_what_it_looks_for() -> None:
+def test_invariant_37_the_search_finds_what_it_looks_for() -> None:
     source = "def f(x):\n    y = x / 2\n    y /= 3\n    return float(x) + 1.5 + Decimal(2)\n"
     assert sorted(hit[2] for hit in floats_in(source)) == [
         "Decimal",
@@ -62,7 +62,7 @@ def test_37_the_search_finds_what_it_looks_for() -> None:
     ]
 
 
-def test_37_no_column_of_money_is_a_float() -> None:
+def test_invariant_37_no_column_of_money_is_a_float() -> None:
     from django.apps import apps
     from django.db import models
 

@@ -38,7 +38,7 @@ def rolled(world: World) -> dict[tuple[datetime, int], tuple[int, ...]]:
 
 @IN_ONE_WORLD
 @given(CALLS)
-def test_09_roll_ups_equal_the_events(world: World, calls: list[tuple[int, int, int, bool]]) -> None:
+def test_invariant_9_roll_ups_equal_the_events(world: World, calls: list[tuple[int, int, int, bool]]) -> None:
     for tokens, minutes, _late, second in calls:
         usage = Usage(input=tokens, output=tokens // 3, reasoning=tokens % 7)
         world.use(usage, at=world.clock + timedelta(minutes=minutes), key=world.keys[second])
@@ -57,7 +57,9 @@ def test_09_roll_ups_equal_the_events(world: World, calls: list[tuple[int, int, 
 @pytest.mark.django_db
 @settings(max_examples=8, deadline=None)
 @given(CALLS, st.randoms(use_true_random=False))
-def test_10_the_order_of_arrival_changes_no_total(calls: list[tuple[int, int, int, bool]], rng: random.Random) -> None:
+def test_invariant_10_the_order_of_arrival_changes_no_total(
+    calls: list[tuple[int, int, int, bool]], rng: random.Random
+) -> None:
     totals = []
     for _turn in range(2):
         world = World()
@@ -75,7 +77,7 @@ def test_10_the_order_of_arrival_changes_no_total(calls: list[tuple[int, int, in
     assert totals[0] == totals[1]
 
 
-def test_01_posting_again_posts_nothing(world: World) -> None:
+def test_invariant_1_posting_again_posts_nothing(world: World) -> None:
     world.use(Usage(input=10))
     assert world.post() == 1
     before = (rolled(world), world.balance("accrued"))
@@ -118,7 +120,7 @@ def test_a_free_call_is_posted_without_entries(world: World) -> None:
 
 
 @pytest.mark.parametrize("posted_before", [True, False])
-def test_31_a_correction_reaches_roll_ups_and_ledger(world: World, posted_before: bool) -> None:
+def test_invariant_31_a_correction_reaches_roll_ups_and_ledger(world: World, posted_before: bool) -> None:
     opening = world.opening()
     world.open([opening])
     world.sweep()

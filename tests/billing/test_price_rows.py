@@ -110,7 +110,7 @@ def test_variants_that_are_none_are_refused_in_words(world: World, variants: lis
     assert len(rows(world)) == 1
 
 
-def test_04_variants_overlap_with_themselves_only(world: World) -> None:
+def test_invariant_4_variants_overlap_with_themselves_only(world: World) -> None:
     publish(world, ABOVE)
     with as_operator():
         row = Price.objects.get(model=world.model, variant="above-200000")
@@ -165,7 +165,7 @@ def test_what_has_begun_and_what_has_a_successor_is_not_withdrawn(world: World) 
     assert [(row.pk, row.effective_to) for row in rows(world)] == [(world.price.id, None)]
 
 
-def test_05_the_database_lets_nobody_delete_or_reopen_what_has_begun(world: World) -> None:
+def test_invariant_5_the_database_lets_nobody_delete_or_reopen_what_has_begun(world: World) -> None:
     """By its own clock, which is behind the world's: rows of last year have begun by both."""
     with as_operator():
         past = Price.objects.get(pk=world.price.id)

@@ -39,20 +39,20 @@ def plus(first: Usage, second: Usage) -> Usage:
 
 
 @given(USAGES, USAGES, PRICES)
-def test_06_rates_add_up_for_flat_prices(first: Usage, second: Usage, price: PriceVersion) -> None:
+def test_invariant_6_rates_add_up_for_flat_prices(first: Usage, second: Usage, price: PriceVersion) -> None:
     together = pricing.rate(plus(first, second), price)
     assert pricing.rate(first, price) + pricing.rate(second, price) == together + price.per_request
 
 
 @given(USAGES, PRICES, st.sampled_from(COUNTERS), st.integers(1, 1000))
-def test_07_more_tokens_never_cost_less(usage: Usage, price: PriceVersion, counter: str, more: int) -> None:
+def test_invariant_7_more_tokens_never_cost_less(usage: Usage, price: PriceVersion, counter: str, more: int) -> None:
     larger = plus(usage, Usage(**{counter: more}))
     assert pricing.rate(larger, price) >= pricing.rate(usage, price)
 
 
 @pytest.mark.parametrize("counter", TOKEN_CLASSES)
 @pytest.mark.parametrize("tokens", [0, 1, 999, 1000, 1001])
-def test_08_a_cost_is_what_counting_token_by_token_gives(counter: str, tokens: int) -> None:
+def test_invariant_8_a_cost_is_what_counting_token_by_token_gives(counter: str, tokens: int) -> None:
     price = version({name: 1000 + place for place, name in enumerate(TOKEN_CLASSES)}, per_request=7)
     one_by_one = 7
     for _token in range(tokens):
@@ -60,7 +60,7 @@ def test_08_a_cost_is_what_counting_token_by_token_gives(counter: str, tokens: i
     assert pricing.rate(Usage(**{counter: tokens}), price) == one_by_one
 
 
-def test_08_the_edges_of_price_versions_belong_to_the_later_one() -> None:
+def test_invariant_8_the_edges_of_price_versions_belong_to_the_later_one() -> None:
     edge = datetime(2027, 6, 1, tzinfo=UTC)
     old, new = (replace(version(dict.fromkeys(TOKEN_CLASSES, n)), id=n, effective_from=edge) for n in (1, 2))
     old = replace(old, effective_from=edge - timedelta(days=1), effective_to=edge)
@@ -104,7 +104,7 @@ def test_a_class_without_a_price_takes_its_parents_and_says_so() -> None:
 
 
 @given(TOKENS, TOKENS, st.data())
-def test_03_openai_usage_becomes_disjoint_classes_that_sum_to_its_totals(
+def test_invariant_3_openai_usage_becomes_disjoint_classes_that_sum_to_its_totals(
     prompt: int, completion: int, data: st.DataObject
 ) -> None:
     cached = data.draw(st.integers(0, prompt))
@@ -139,7 +139,7 @@ def test_03_openai_usage_becomes_disjoint_classes_that_sum_to_its_totals(
         {"completion_tokens": 1},
     ],
 )
-def test_03_usage_that_cannot_be_true_is_refused(reported: dict[str, object]) -> None:
+def test_invariant_3_usage_that_cannot_be_true_is_refused(reported: dict[str, object]) -> None:
     with pytest.raises(UsageProblem):
         meters.from_openai(reported, context_window=1000)
 
@@ -171,7 +171,7 @@ def test_it_refuses_prices_past_six_decimals() -> None:
 
 
 @given(st.integers(-(10**24), 10**24), st.sampled_from(sorted(money.MINOR_DIGITS)))
-def test_24_rounding_is_half_up_and_off_by_half_a_unit_at_most(pico: int, currency: str) -> None:
+def test_invariant_24_rounding_is_half_up_and_off_by_half_a_unit_at_most(pico: int, currency: str) -> None:
     unit = 10 ** (12 - money.minor_digits(currency))
     minor = money.round_to_minor(pico, currency)
     assert abs(money.minor_to_pico(minor, currency) - pico) * 2 <= unit
@@ -181,7 +181,7 @@ def test_24_rounding_is_half_up_and_off_by_half_a_unit_at_most(pico: int, curren
 @pytest.mark.parametrize(
     ("pico", "cents"), [(4_999_999_999, 0), (5_000_000_000, 1), (15_000_000_000, 2), (-5_000_000_000, -1)]
 )
-def test_24_half_a_cent_is_rounded_away_from_zero(pico: int, cents: int) -> None:
+def test_invariant_24_half_a_cent_is_rounded_away_from_zero(pico: int, cents: int) -> None:
     assert money.round_to_minor(pico, "USD") == cents
 
 
@@ -196,7 +196,7 @@ def test_minor_units_follow_iso_4217_and_unknown_currencies_are_refused() -> Non
 
 
 @pytest.mark.parametrize("zone", sorted(available_timezones()))
-def test_30_periods_tile_time_in_every_zone_for_ten_years(zone: str) -> None:
+def test_invariant_30_periods_tile_time_in_every_zone_for_ten_years(zone: str) -> None:
     period = periods.month("2026-01", zone)
     for _month in range(120):
         assert period.end is not None
@@ -210,7 +210,7 @@ def test_30_periods_tile_time_in_every_zone_for_ten_years(zone: str) -> None:
 
 @settings(max_examples=200)
 @given(MOMENTS, st.sampled_from(sorted(available_timezones())), st.sampled_from(["day", "month", "lifetime"]))
-def test_30_every_moment_is_in_exactly_one_window(moment: datetime, zone: str, window: str) -> None:
+def test_invariant_30_every_moment_is_in_exactly_one_window(moment: datetime, zone: str, window: str) -> None:
     found = periods.window_of(window, moment, zone)
     assert found.holds(moment)
     if found.end:
@@ -218,7 +218,7 @@ def test_30_every_moment_is_in_exactly_one_window(moment: datetime, zone: str, w
         assert periods.window_of(window, found.end, zone).start == found.end
 
 
-def test_30_a_month_in_paris_has_the_hours_of_its_clock_changes() -> None:
+def test_invariant_30_a_month_in_paris_has_the_hours_of_its_clock_changes() -> None:
     march, october = (periods.month(label, "Europe/Paris") for label in ("2026-03", "2026-10"))
     assert [(p.end - p.start) // timedelta(hours=1) for p in (march, october) if p.end] == [743, 745]
 

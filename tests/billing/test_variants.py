@@ -35,7 +35,9 @@ def tiered(thresholds: dict[int, int], unit: int = 100) -> PriceVersion:
 @pytest.mark.parametrize("counter", TOKEN_CLASSES)
 @pytest.mark.parametrize("edge", [200, 272, 1000])
 @pytest.mark.parametrize("shift", [-1, 0, 1])
-def test_08_the_edges_of_long_context_match_counting_token_by_token(counter: str, edge: int, shift: int) -> None:
+def test_invariant_8_the_edges_of_long_context_match_counting_token_by_token(
+    counter: str, edge: int, shift: int
+) -> None:
     thresholds = {200: 150, 272: 175, 1000: 300}
     price = tiered(thresholds)
     prompt = edge + shift
@@ -53,7 +55,7 @@ def test_08_the_edges_of_long_context_match_counting_token_by_token(counter: str
     assert pricing.rate(usage, price.chosen(usage)) == one_by_one
 
 
-def test_08_only_prompt_tokens_count_and_of_every_class() -> None:
+def test_invariant_8_only_prompt_tokens_count_and_of_every_class() -> None:
     price = tiered({LONG: 200})
     assert price.chosen(Usage(input=LONG, output=10**6)) is price
     cached = Usage(input=1, cache_read=LONG - 100, cache_write_1h=50, input_image=50)
@@ -66,7 +68,7 @@ def test_08_only_prompt_tokens_count_and_of_every_class() -> None:
     st.integers(0, 10**6),
     st.integers(0, 1000),
 )
-def test_07_more_tokens_never_cost_less_where_long_context_is_dearer(
+def test_invariant_7_more_tokens_never_cost_less_where_long_context_is_dearer(
     added: dict[int, int], prompt: int, more: int, output: int
 ) -> None:
     unit, dearer = 100, {}
