@@ -43,8 +43,7 @@ def bring_to(*, tenant: Tenant, period: Period, wanted: Wanted, now: datetime) -
 
     Called again it changes nothing. It counts as of the last moment of the month, or of ``now`` within it.
     """
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_advisory_xact_lock(%s, hashint8(%s))", [ONE_CHARGER, tenant.id])
+    lock(tenant.id)
     made = Charge.objects.filter(
         tenant_id=tenant.id, period_label=period.label, kind=wanted.kind, subject=wanted.subject
     )
@@ -52,6 +51,12 @@ def bring_to(*, tenant: Tenant, period: Period, wanted: Wanted, now: datetime) -
     if not difference:
         return None
     return _make(tenant, period, wanted, difference, number=made.count() + 1, now=now)
+
+
+def lock(tenant_id: int) -> None:
+    """Wait until nobody else charges this tenant, up to the end of the transaction."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(%s, hashint8(%s))", [ONE_CHARGER, tenant_id])
 
 
 def charged(*, tenant_id: int, period_label: str, kinds: tuple[str, ...]) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from datetime import datetime, timedelta
 
-from billing import books, credit_rounds, invoice_doubts, invoices, posting, reports
+from billing import books, contract_months, credit_rounds, invoice_doubts, invoices, posting, reports, terms
 from billing.invoices import CarriedOver, InvoiceProblem
 from billing.models import Invoice
 from billing.parties import Tenant
@@ -13,6 +13,9 @@ from billing.periods import Period, last_ended
 
 HOURS_AFTER = timedelta(hours=6)
 """How long after a month's end it is closed: calls admitted in it have ended by then."""
+
+MOST_ROUNDS = 3
+"""How often a draft is built anew for usage that was posted meanwhile."""
 
 logger = logging.getLogger(__name__)
 
@@ -29,9 +32,8 @@ def close(*, tenant: Tenant, month: str, now: datetime, finalise: bool) -> Invoi
     the next invoice: CarriedOver.
     Raises InvoiceProblem and PeriodProblem.
     """
-    posting.post_everything(now=now, tenant_id=tenant.id)
+    invoice = draft(tenant=tenant, month=month, now=now)
     credit_rounds.use(tenant=tenant, now=now)
-    invoice = invoices.draft(tenant=tenant, month=month, now=now)
     if invoice.parked_reason:
         return invoice
     if not invoice.lines.exists():
@@ -52,6 +54,22 @@ def close(*, tenant: Tenant, month: str, now: datetime, finalise: bool) -> Invoi
     except CarriedOver:
         invoices.discard(invoice=invoice)
         raise
+
+
+def draft(*, tenant: Tenant, month: str, now: datetime) -> Invoice:
+    """Post what is settled, charge what the tenant's contract makes of it, and draft the month.
+
+    Usage that is posted between the two is on the draft and not in the charges: then both are done again. What comes
+    later still is seen by the next draft. Raises InvoiceProblem and PeriodProblem.
+    """
+    posting.post_everything(now=now, tenant_id=tenant.id)
+    terms.apply_until(tenant=tenant, label=month, now=now)
+    invoice = invoices.draft(tenant=tenant, month=month, now=now)
+    for _round in range(MOST_ROUNDS):
+        if not terms.apply_until(tenant=tenant, label=month, now=now):
+            break
+        invoice = invoices.draft(tenant=tenant, month=month, now=now)
+    return invoice
 
 
 def doubts(invoice: Invoice) -> str:
@@ -82,8 +100,16 @@ def close_ended(*, tenant: Tenant, now: datetime) -> Invoice | None:
 
 
 def _is_due(tenant: Tenant, period: Period) -> bool:
-    """Whether a month that is over has no invoice made after its end, and there is something to put on one."""
+    """Whether a month that is over has no invoice made after its end, and there is something to put on one.
+
+    A month under a contract's minimum has, even where nothing was used.
+    """
     made = Invoice.objects.filter(
         tenant_id=tenant.id, kind=Invoice.Kind.INVOICE, period_start_at=period.start, finalised_at__gte=period.end
     )
-    return not made.exists() and reports.has_uninvoiced(tenant_id=tenant.id, until=period.end or period.start)
+    if made.exists():
+        return False
+    end = period.end or period.start
+    return reports.has_uninvoiced(tenant_id=tenant.id, until=end) or contract_months.has_minimum(
+        tenant_id=tenant.id, start=period.start, end=end
+    )

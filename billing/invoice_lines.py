@@ -7,12 +7,14 @@ from dataclasses import dataclass
 
 from django.db import connection
 
-from billing import catalog, exchange, parties
+from billing import catalog, contract_words, exchange, parties
 from billing.meters import COUNTERS, SURCHARGES, TOKEN_CLASSES, UNIT_PRICES
 from billing.models import Charge, Invoice, InvoiceLine
 from billing.money import usd
 from billing.pricing import PriceVersion, words
 from billing.taxes import Treatment
+
+CONTRACT_KINDS = (Charge.Kind.TIER, Charge.Kind.FREE, Charge.Kind.MINIMUM)
 
 
 class LineProblem(Exception):
@@ -85,16 +87,36 @@ def lines_of(invoice: Invoice, treatment: Treatment) -> list[InvoiceLine]:
 
 
 def _charge_lines(invoice: Invoice, before: int) -> list[InvoiceLine]:
+    """A line for the charges of each month and subject, in the words of the latest; none where they cancel out."""
     rate = exchange.rate_of(invoice)
-    charges = Charge.objects.filter(transfer__invoicedtransfer__invoice=invoice).order_by("period_label", "id")
-    return [
+    lines = [
         InvoiceLine(
-            invoice=invoice, tenant_id=invoice.tenant_id, position=before + place, period_label=charge.period_label,
-            price_id=0, charge=charge, description=charge.description, quantity=1, unit_price=0,
-            exact=charge.exact, amount=rate.to_minor(int(charge.exact)),
+            invoice=invoice, tenant_id=invoice.tenant_id, period_label=charge.period_label, price_id=0, charge=charge,
+            description=description, quantity=1, unit_price=0, exact=exact, amount=rate.to_minor(exact),
         )
-        for place, charge in enumerate(charges, 1)
+        for charge, description, exact in _charged(invoice)
     ]  # fmt: skip
+    for place, line in enumerate(lines, before + 1):
+        line.position = place
+    return lines
+
+
+def _charged(invoice: Invoice) -> Iterator[tuple[Charge, str, int]]:
+    """The latest charge, the words and the sum of each subject. The rest of one invoiced before is called a change."""
+    found: dict[tuple[str, str, str], list[Charge]] = {}
+    for charge in Charge.objects.filter(transfer__invoicedtransfer__invoice=invoice).order_by("period_label", "id"):
+        subject = charge.subject or f"#{charge.pk}"  # without a subject each stands for itself
+        found.setdefault((charge.period_label, charge.kind, subject), []).append(charge)
+    for (label, kind, subject), charges in found.items():
+        exact, latest = sum(int(charge.exact) for charge in charges), charges[-1]
+        if not exact:
+            continue
+        before = Charge.objects.filter(
+            tenant_id=invoice.tenant_id, period_label=label, kind=kind, subject=subject, pk__lt=charges[0].pk
+        )
+        changed = before.exists() and kind in CONTRACT_KINDS
+        words = contract_words.change_of(latest.description, invoice.language) if changed else latest.description
+        yield latest, words, exact
 
 
 def _parts(row: Used, price: PriceVersion) -> Iterator[tuple[str, int, int, int]]:

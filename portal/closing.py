@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from billing import closing as billing_closing
-from billing import invoice_states, invoices, posting
+from billing import invoice_states, invoices
 from billing.invoice_events import Said
 from billing.invoices import InvoiceProblem
 from billing.models import Invoice
@@ -24,8 +24,7 @@ def draft_month(*, tenant: Tenant, month: str, actor: User | None, now: datetime
     Raises InvoiceProblem and PeriodProblem in plain words.
     """
     with as_operator():
-        posting.post_everything(now=now, tenant_id=tenant.pk)
-        invoice = invoices.draft(tenant=tenant, month=month, now=now)
+        invoice = billing_closing.draft(tenant=tenant, month=month, now=now)
         audit.record(tenant=tenant, actor=actor, action="invoice.draft", subject=month, now=now)
     return invoice
 

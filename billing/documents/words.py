@@ -226,6 +226,57 @@ WORDS: dict[str, tuple[str, str, str, str]] = {
     "per_request": ("Requests", "Anfragen", "Requêtes", "İstekler"),
     "per_web_search": ("Web searches", "Websuchen", "Recherches web", "Web aramaları"),
     "per_image": ("Images", "Bilder", "Images", "Görseller"),
+    # What a contract comes to: a line each, and what it is about.
+    "tier_graduated_tokens": (
+        "Graduated price of {what}: {quantity} tokens, up to tier {tier}",
+        "Staffelpreis für {what}: {quantity} Tokens, bis Stufe {tier}",
+        "Prix par paliers de {what} : {quantity} tokens, jusqu’au palier {tier}",
+        "{what} kademeli fiyatı: {quantity} token, {tier}. kademeye kadar",
+    ),
+    "tier_volume_tokens": (
+        "Volume price of {what}: {quantity} tokens in tier {tier}",
+        "Mengenpreis für {what}: {quantity} Tokens in Stufe {tier}",
+        "Prix au volume de {what} : {quantity} tokens au palier {tier}",
+        "{what} hacim fiyatı: {quantity} token, {tier}. kademe",
+    ),
+    "tier_graduated_usd": (
+        "Graduated discount on {what}: {quantity} USD at list price, up to tier {tier}",
+        "Staffelrabatt auf {what}: {quantity} USD zum Listenpreis, bis Stufe {tier}",
+        "Remise par paliers sur {what} : {quantity} USD au tarif public, jusqu’au palier {tier}",
+        "{what} kademeli indirimi: liste fiyatıyla {quantity} USD, {tier}. kademeye kadar",
+    ),
+    "tier_volume_usd": (
+        "Volume discount on {what}: {quantity} USD at list price in tier {tier}",
+        "Mengenrabatt auf {what}: {quantity} USD zum Listenpreis in Stufe {tier}",
+        "Remise au volume sur {what} : {quantity} USD au tarif public au palier {tier}",
+        "{what} hacim indirimi: liste fiyatıyla {quantity} USD, {tier}. kademe",
+    ),
+    "free_tokens": (
+        "Free tokens of {what}: {used} of {granted} used",
+        "Freie Tokens für {what}: {used} von {granted} genutzt",
+        "Tokens offerts de {what} : {used} sur {granted} utilisés",
+        "{what} ücretsiz tokenleri: {granted} içinden {used} kullanıldı",
+    ),
+    "free_amount": (
+        "Free allowance of {granted} USD: {used} USD used",
+        "Freibetrag von {granted} USD: {used} USD genutzt",
+        "Franchise de {granted} USD : {used} USD utilisés",
+        "{granted} USD ücretsiz kullanım: {used} USD kullanıldı",
+    ),
+    "minimum": (
+        "Minimum of {agreed} USD: {spent} USD used",
+        "Mindestumsatz von {agreed} USD: {spent} USD genutzt",
+        "Minimum de {agreed} USD : {spent} USD consommés",
+        "{agreed} USD asgari tutar: {spent} USD kullanıldı",
+    ),
+    "all_models": ("all models", "alle Modelle", "tous les modèles", "tüm modeller"),
+    "difference": (
+        "{line} (change)",
+        "{line} (Änderung)",
+        "{line} (modification)",
+        "{line} (değişiklik)",
+    ),
+    "taken_back": ("Taken back: {line}", "Zurückgenommen: {line}", "Annulé : {line}", "Geri alındı: {line}"),
 }
 
 
