@@ -17,8 +17,12 @@ def main() -> None:
     from django.core.management import execute_from_command_line
     from django.db import OperationalError, connection
 
+    from portal.environment import EnvironmentProblem
+
     try:
         execute_from_command_line(sys.argv)
+    except EnvironmentProblem as problem:
+        sys.exit(str(problem))
     except OperationalError as error:
         if connection.connection is not None:
             raise

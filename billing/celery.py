@@ -36,6 +36,7 @@ app.conf.beat_schedule = {
     "watch_wallets": {"task": "billing.watch_wallets", "schedule": 10, "options": {"expires": 10}},
     "deliver": {"task": "billing.deliver_messages", "schedule": 2, "options": {"expires": 2}},
     "watch_limits": {"task": "billing.watch_limits", "schedule": 15, "options": {"expires": 15}},
+    "payments": {"task": "billing.process_payments", "schedule": 10, "options": {"expires": 10}},
     "expire_credit": {"task": "billing.expire_credit", "schedule": 60, "options": {"expires": 60}},
     "prepare": {"task": "billing.prepare", "schedule": 600, "options": {"expires": 600}},
     "forget": {"task": "billing.forget", "schedule": 600, "options": {"expires": 600}},

@@ -87,7 +87,7 @@ def hear(*, payment: Payment, told: Told, now: datetime) -> Refund | None:
     mine = Refund.objects.select_for_update().filter(payment=payment)
     found = mine.filter(provider_id=told.provider_id).first()
     if found is None and told.reference:
-        found = mine.filter(reference__in=_uuids(told.reference), provider_id=None).first()
+        found = mine.filter(reference__in=references(told.reference), provider_id=None).first()
     if found is None:
         return _strange(payment, told, now)
     _go_on(found, told, now)
@@ -184,7 +184,7 @@ def _check(payment: Payment, back: Back) -> None:
         raise RefundProblem("Only a card payment is refunded by the provider: pay it back and record it by hand.")
 
 
-def _uuids(text: str) -> list[uuid.UUID]:
+def references(text: str) -> list[uuid.UUID]:
     """The reference in a provider's metadata, or nothing where somebody wrote something else there."""
     try:
         return [uuid.UUID(text)]

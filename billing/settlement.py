@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from datetime import datetime
 
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models import Sum
 
 from billing import allocations, dues, invoices, parties
@@ -50,17 +50,21 @@ def _waiting() -> list[int]:
 
 
 def _overpaid(tenant_id: int | None = None) -> list[int]:
-    """Invoices with more allocated than is left of them after credit notes, and those paid by a credit note's rest."""
-    rows = Allocation.objects.filter(invoice__isnull=False, invoice__credit_notes__isnull=False)
-    if tenant_id is not None:
-        rows = rows.filter(tenant_id=tenant_id)
-    found = Invoice.objects.select_related("tenant").filter(pk__in=rows.values("invoice"))
-    return [each.pk for each in found if _moves(each)]
-
-
-def _moves(invoice: Invoice) -> bool:
-    left = dues.unpaid(invoice)
-    return left < 0 or (left == 0 and invoice.status == Invoice.Status.FINALISED)
+    """Invoices with more allocated than is left of them after credit notes, or just as much and not paid yet."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """WITH notes AS (
+                SELECT corrects_id AS id, sum(total) AS total FROM billing_invoice
+                WHERE corrects_id IS NOT NULL AND status <> 'draft'
+                    AND (%(tenant)s::bigint IS NULL OR tenant_id = %(tenant)s)
+                GROUP BY 1)
+            SELECT i.id FROM notes n JOIN billing_invoice i USING (id) CROSS JOIN LATERAL (
+                SELECT sum(a.amount) AS amount FROM billing_allocation a WHERE a.invoice_id = i.id) a
+            WHERE a.amount > i.total - n.total OR a.amount = i.total - n.total AND i.status = 'finalised'
+            ORDER BY i.id""",
+            {"tenant": tenant_id},
+        )
+        return [row[0] for row in cursor.fetchall()]
 
 
 def _ahead(tenant_id: int | None = None) -> list[int]:

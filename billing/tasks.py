@@ -23,9 +23,11 @@ from billing import (
     outbox,
     parties,
     posting,
+    settlement,
     top_ups,
     vat_ids,
 )
+from billing.card_payments import charges, events
 from billing.celery import app
 from billing.models import BooksCheck
 from billing.money import usd
@@ -73,6 +75,14 @@ def watch_limits(**_unknown: Any) -> None:
 def deliver_messages(**_unknown: Any) -> None:
     """Send the messages that are due; also those of a worker that died, once its lease is over."""
     Courier(current_time).run()
+
+
+@app.task(name="billing.process_payments")
+def process_payments(**_unknown: Any) -> None:
+    """Do what the card provider's messages mean, charge and refund what was asked for, move credit to what is owed."""
+    events.process_all(now=current_time())
+    charges.send_all(now=current_time())
+    settlement.settle_all(now=current_time())
 
 
 @app.task(name="billing.expire_credit")

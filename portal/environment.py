@@ -128,3 +128,55 @@ def words(name: str) -> list[str]:
 def variable(name: str, default: str = "") -> str:
     """A text such as ``OPENAI_API_KEY``; the default when it is unset or blank."""
     return os.environ.get(name, "").strip() or default
+
+
+@dataclass(frozen=True, slots=True)
+class StripeKeys:
+    """What card payments need: ``secret_key`` asks Stripe, ``webhook_secret`` proves what Stripe tells."""
+
+    secret_key: str
+    webhook_secret: str
+    api_base: str
+
+    @property
+    def is_live(self) -> bool:
+        """Whether real money moves."""
+        return "_live_" in self.secret_key
+
+
+STRIPE_API = "https://api.stripe.com"
+
+
+def stripe() -> StripeKeys | None:
+    """Keys of card payments; None where none are set. Half of them, or mixed up, stops the process."""
+    secret, webhook = variable("TOLLGATE_STRIPE_SECRET_KEY"), variable("TOLLGATE_STRIPE_WEBHOOK_SECRET")
+    base = variable("TOLLGATE_STRIPE_API_BASE", STRIPE_API).rstrip("/")
+    if not secret and not webhook:
+        if base != STRIPE_API:
+            raise EnvironmentProblem("TOLLGATE_STRIPE_API_BASE is set, but TOLLGATE_STRIPE_SECRET_KEY is not.")
+        return None
+    if not secret:
+        raise EnvironmentProblem(
+            "TOLLGATE_STRIPE_WEBHOOK_SECRET is set, but TOLLGATE_STRIPE_SECRET_KEY is not: card payments need both. "
+            "Set the secret key (sk_… or rk_…, Developers → API keys), or unset the other."
+        )
+    if not secret.startswith(("sk_test_", "sk_live_", "rk_test_", "rk_live_")):
+        raise EnvironmentProblem(
+            "TOLLGATE_STRIPE_SECRET_KEY is not a secret key: it begins with sk_test_, sk_live_, rk_test_ or rk_live_."
+        )
+    if not webhook:
+        raise EnvironmentProblem(
+            "TOLLGATE_STRIPE_SECRET_KEY is set, but TOLLGATE_STRIPE_WEBHOOK_SECRET is not: payments would be taken and "
+            "never arrive. Set the signing secret of the webhook endpoint (whsec_…), or unset the other."
+        )
+    if not webhook.startswith("whsec_") or len(webhook) < 16:
+        raise EnvironmentProblem("TOLLGATE_STRIPE_WEBHOOK_SECRET is not a signing secret: it begins with whsec_.")
+    found = StripeKeys(secret, webhook, base)
+    if found.is_live and base != STRIPE_API:
+        raise EnvironmentProblem(
+            "TOLLGATE_STRIPE_SECRET_KEY is a live key, but TOLLGATE_STRIPE_API_BASE is not Stripe's: use a "
+            "test key there."
+        )
+    if not base.startswith(("https://", "http://127.0.0.1:", "http://localhost:")):
+        raise EnvironmentProblem("TOLLGATE_STRIPE_API_BASE must begin with https://, or be on this machine.")
+    return found

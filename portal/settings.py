@@ -38,6 +38,7 @@ SELLER = {
     "iban": environment.variable("TOLLGATE_SELLER_IBAN").replace(" ", ""),
     "bic": environment.variable("TOLLGATE_SELLER_BIC"),
 }
+STRIPE = environment.stripe()
 FONTS = environment.variable("TOLLGATE_FONTS")  # a directory of fonts for invoices, beside those that come with typst
 PAYMENT_DAYS = environment.integer("TOLLGATE_PAYMENT_DAYS", 14, least=0, most=365)
 REMINDER_DAYS = environment.integers("TOLLGATE_REMINDER_DAYS", (3, 14, 28), least=0, most=365)
@@ -121,7 +122,7 @@ MIDDLEWARE = [
 ]
 
 ADMIN_PATH = "/admin/"
-PAGE_MODULES = ("proxy.pages", "portal.views.urls")  # by name: the portal knows no room above it
+PAGE_MODULES = ("proxy.model_pages", "proxy.pages", "portal.views.urls")  # by name: the portal knows no room above it
 STATEMENT_TIMEOUT_MS = 30_000
 PATHS_WITHOUT_DATABASE = ("/healthz",)
 ROOT_URLCONF = "portal.urls"
@@ -231,4 +232,5 @@ LOGGING = {
     "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["stderr"], "level": environment.variable("TOLLGATE_LOG_LEVEL", "INFO")},
+    "loggers": {"httpx": {"level": "WARNING"}},  # it logs whole addresses, with the secrets people put in them
 }

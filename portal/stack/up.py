@@ -47,6 +47,7 @@ class Stack:
 
     def start(self) -> dict[str, Any]:
         """Start everything and wait until the web server answers; returns what ``demo.json`` has."""
+        environment.stripe()
         if not can_bind(self.options.bind, self.options.port):
             where = f"port {self.options.port} on {self.options.bind}"
             raise HomeProblem(f"Another program has {where}. Set TOLLGATE_PORT to a free one (TOLLGATE_PORT=8001).")

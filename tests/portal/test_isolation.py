@@ -132,6 +132,7 @@ OWN_OR_PUBLIC = {
     "healthz",
     "home",
     "new_tenant",
+    "stripe_webhook",
     "invitation",
     "account_settings",
     "api:schema",
