@@ -82,7 +82,7 @@ def work(rerating_id: int, *, now: datetime) -> Rerating:
 
 
 @transaction.atomic
-def confirm(*, rerating_id: int, actor_id: int | None, now: datetime) -> Rerating:
+def confirm(*, rerating_id: int, actor_id: int, now: datetime) -> Rerating:
     """After the preview: begin, or wait for another operator where four eyes are asked for. Raises ReratingProblem."""
     row = _locked(rerating_id, States.PREVIEWED)
     if row.problem:
@@ -224,7 +224,7 @@ def _words(model: str, row: Rerating) -> str:
     return f"{model}, priced anew ({row.starts_at:%Y-%m-%d} to {last:%Y-%m-%d} UTC)"[:200]
 
 
-def _begin(row: Rerating, actor_id: int | None, now: datetime) -> Rerating:
+def _begin(row: Rerating, actor_id: int, now: datetime) -> Rerating:
     if row.problem:
         raise ReratingProblem(row.problem)
     since = rerating_stack.layers_of(models=row.model_names, book_id=row.book_id)
