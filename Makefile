@@ -5,7 +5,7 @@ INSTALLED := .venv/.installed
 JOBS := $(shell cores=$$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2); [ $$cores -gt 2 ] && echo $$cores || echo 2)
 
 .DEFAULT_GOAL := help
-.PHONY: help up test lint format bench bench-billing clean
+.PHONY: help up test lint format bench bench-billing screenshots clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
@@ -35,6 +35,9 @@ bench: $(INSTALLED) ## measure the gateway on this machine
 
 bench-billing: $(INSTALLED) ## measure posting and closing a month of 1, 3 and 10 million calls
 	@exec $(BIN)/python -m bench.closing $(ARGS)
+
+screenshots: $(INSTALLED) ## pictures of every page, light, dark and phone, in screenshots/, and what axe says of each
+	@exec $(BIN)/python -m tests.gallery $(ARGS)
 
 clean: ## remove what was installed and cached; the state in .tollgate stays
 	rm -rf .venv .uv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

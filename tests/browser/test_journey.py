@@ -10,8 +10,9 @@ import pytest
 from playwright.sync_api import Page, expect
 from pypdf import PdfReader
 
-from tests.browser.conftest import Demo, Window
+from tests.browser.conftest import Demo
 from tests.deadline import until
+from tests.gallery.browser import Window
 
 pytestmark = pytest.mark.timeout(300)
 
