@@ -47,6 +47,8 @@ app.conf.beat_schedule = {
     "vat_ids": {"task": "billing.check_vat_ids", "schedule": crontab(minute="5"), "options": {"expires": 3600}},
     "check": {"task": "billing.check_books", "schedule": crontab(hour="3", minute="40"), "options": {"expires": 3600}},
     "margins": {"task": "billing.check_margins", "schedule": crontab(minute="35"), "options": {"expires": 3600}},
+    "rerate": {"task": "billing.rerate", "schedule": 30, "options": {"expires": 30}},
+    "rerate_late": {"task": "billing.rerate_late", "schedule": crontab(minute="15"), "options": {"expires": 3600}},
     "probe": {"task": "proxy.probe_due_routes", "schedule": 300, "options": {"expires": 300}},
     "tidy": {"task": "proxy.forget_health", "schedule": crontab(hour="4", minute="10"), "options": {"expires": 3600}},
 }

@@ -78,6 +78,12 @@ def addresses_for_bills(tenant: Tenant) -> list[str]:
     return [tenant.billing_email] if tenant.billing_email else addresses_for_money(tenant.id)
 
 
+def addresses_of_operators() -> list[str]:
+    """Mail addresses of those who may open the admin."""
+    rows = apps.get_model("portal", "User")._default_manager.filter(is_staff=True, is_active=True)
+    return list(rows.order_by("email").values_list("email", flat=True))
+
+
 def every_tenant() -> Iterable[Tenant]:
     """All tenants, oldest first, active or not: an inactive one still owes what it used."""
     return cast(Iterable[Tenant], apps.get_model("portal", "Tenant")._default_manager.order_by("id").iterator())

@@ -8,7 +8,8 @@ that is priced anew twice is charged by the last one alone, and a step that is m
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -26,6 +27,8 @@ from billing.rerating_stack import Layer, Scope, Sums
 
 ONE_RERATER = 7_018
 """First half of the advisory lock under which one tenant's calls are priced anew, one re-rating after the other."""
+ONE_WORKER = 7_020
+"""First half of the session's advisory lock of whoever works on a re-rating."""
 LONGEST = timedelta(days=400)
 MOST_MODELS = 200
 WATCHED = timedelta(days=62)
@@ -73,12 +76,13 @@ def ask(asked: Asked, *, actor_id: int | None, now: datetime) -> Rerating:
 
 def work(rerating_id: int, *, now: datetime) -> Rerating:
     """Do what is left of counting or posting, step by step, each in a transaction of its own; again changes nothing."""
-    row = Rerating.objects.get(pk=rerating_id)
-    if row.state == States.COUNTING:
-        _count(row, _steps(row))
-    elif row.state == States.RUNNING:
-        _post_rest(row, now=now)
-    return Rerating.objects.get(pk=row.pk)
+    with _alone(rerating_id) as mine:
+        row = Rerating.objects.get(pk=rerating_id)
+        if mine and row.state == States.COUNTING:
+            _count(row, _steps(row))
+        elif mine and row.state == States.RUNNING:
+            _post_rest(row, now=now)
+    return Rerating.objects.get(pk=rerating_id)
 
 
 @transaction.atomic
@@ -131,6 +135,20 @@ def catch_up(*, now: datetime) -> int:
             _post(row, tenant, period, now=now)
         Rerating.objects.filter(pk=row.pk).update(finished_at=now)
     return len(late)
+
+
+@contextmanager
+def _alone(rerating_id: int) -> Iterator[bool]:
+    """Whether nobody else works on it: the job may be started again while it runs."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_try_advisory_lock(%s, hashint8(%s))", [ONE_WORKER, rerating_id])
+        mine = bool(cursor.fetchone()[0])
+    try:
+        yield mine
+    finally:
+        if mine:
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT pg_advisory_unlock(%s, hashint8(%s))", [ONE_WORKER, rerating_id])
 
 
 def _steps(row: Rerating) -> list[tuple[Tenant, Period]]:

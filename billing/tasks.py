@@ -19,10 +19,11 @@ from billing import (
     credit_rounds,
     dunning,
     journal,
-    margins,
+    losses,
     outbox,
     parties,
     posting,
+    reratings,
     settlement,
     top_ups,
     vat_ids,
@@ -30,7 +31,6 @@ from billing import (
 from billing.card_payments import charges, events
 from billing.celery import app
 from billing.models import BooksCheck
-from billing.money import usd
 from billing.vat_ids import VatIdProblem
 from billing.webhooks import endpoints, watch
 from billing.webhooks.courier import Courier
@@ -153,10 +153,24 @@ def check_books(*, check: int | None = None, **_unknown: Any) -> None:
 
 @app.task(name="billing.check_margins")
 def check_margins(**_unknown: Any) -> None:
-    """Tell operators what is sold below what its upstream charges; each is an error in the log."""
-    for loss in margins.losses(now=current_time()):
-        logger.error(
-            "sold below cost: %s of %s at %s USD per 1M tokens, %s charges %s for %s",
-            loss.token_class, loss.model, usd(loss.price * 10**6), loss.upstream, usd(loss.cost * 10**6),
-            loss.upstream_model,
-        )  # fmt: skip
+    """Tell operators what is newly sold below what its upstream charges: by mail, and as an error in the log."""
+    for loss in losses.tell(now=current_time()):
+        logger.error("sold below cost: %s", losses.words(loss))
+
+
+@app.task(name="billing.rerate")
+def rerate(**_unknown: Any) -> None:
+    """Go on with re-ratings that are to be counted or posted; one that fails is logged and keeps no other waiting."""
+    for rerating_id in reratings.unfinished():
+        try:
+            reratings.work(rerating_id, now=current_time())
+        except Exception:  # it is tried again with the next run
+            logger.exception("re-rating %s was stopped", rerating_id)
+
+
+@app.task(name="billing.rerate_late")
+def rerate_late(**_unknown: Any) -> None:
+    """Bring re-ratings to usage that came after they were posted."""
+    late = reratings.catch_up(now=current_time())
+    if late:
+        logger.info("%s re-ratings had late usage", late)
