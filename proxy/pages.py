@@ -26,7 +26,7 @@ def start(_request: HttpRequest) -> HttpResponse:
 @require_safe
 def guide(request: HttpRequest, slug: str) -> HttpResponse:
     """A page of the guide, its examples filled in for who reads it."""
-    entry = contents.BY_SLUG.get(slug)
+    entry = contents.WRITTEN.get(slug)
     if entry is None:
         raise Http404
     source = pages.source_of(slug)
@@ -39,7 +39,7 @@ def guide(request: HttpRequest, slug: str) -> HttpResponse:
         "models": readings.models_for(request) if source.names_model else [],
         "model": reader.model,
     }
-    return render(request, "docs/guide.html", _around(entry) | shown)
+    return render(request, "docs/guide.html", around(entry) | shown)
 
 
 @require_safe
@@ -63,10 +63,11 @@ def parameters(request: HttpRequest) -> HttpResponse:
         "errors": error_table.ERRORS,
         "statuses": error_table.statuses(),
     }
-    return render(request, "docs/parameters.html", _around(contents.REFERENCE) | shown)
+    return render(request, "docs/parameters.html", around(contents.REFERENCE) | shown)
 
 
-def _around(entry: Entry) -> dict[str, Any]:
+def around(entry: Entry) -> dict[str, Any]:
+    """What the frame of a page of the docs needs: the contents, and the pages before and after."""
     before, after = contents.beside(entry)
     return {"chapters": contents.CHAPTERS, "entry": entry, "before": before, "after": after}
 

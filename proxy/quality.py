@@ -87,6 +87,43 @@ def of_models(*, now: datetime, span: timedelta, models: Sequence[str] | None = 
     return {str(of): quality for of, quality in found.items()}
 
 
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """A part of a span: how many attempts succeeded of those that count for uptime."""
+
+    starts_at: datetime
+    successes: int
+    judged: int
+
+    @property
+    def uptime(self) -> float | None:
+        """None is a part without traffic."""
+        return self.successes / self.judged if self.judged else None
+
+
+def course_of_models(
+    *, now: datetime, span: timedelta, parts: int, models: Sequence[str] | None = None
+) -> dict[str, list[Stretch]]:
+    """By public name: the span in equal parts up to now, the oldest first, for models that had traffic in it."""
+    step, since = span / parts, now - span
+    condition = "" if models is None else "AND model = ANY (%(models)s)"
+    failed = " + ".join(FAILURES)
+    statement = (
+        "SELECT model, floor(extract(epoch FROM starts_at - %(since)s) / %(step)s)::int AS part, "  # noqa: S608 - constants
+        f"sum(successes)::bigint, sum(successes + {failed})::bigint "
+        f"FROM proxy_routehealth WHERE starts_at >= %(since)s AND starts_at < %(now)s {condition} GROUP BY 1, 2"
+    )
+    values = {"since": since, "now": now, "step": step.total_seconds(), "models": list(models or ())}
+    course: dict[str, list[Stretch]] = {}
+    with connection.cursor() as cursor:
+        cursor.execute(statement, values)
+        for model, part, successes, judged in cursor.fetchall():
+            empty = [Stretch(since + step * place, 0, 0) for place in range(parts)]
+            stretches = course.setdefault(model, empty)
+            stretches[part] = Stretch(since + step * part, successes, judged)
+    return course
+
+
 def _read(column: str, condition: str, since: datetime, only: Sequence[object] | None) -> dict[object, Quality]:
     """Rows of counts, added up by a column."""
     statement = (

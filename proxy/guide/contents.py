@@ -6,10 +6,14 @@ from typing import NamedTuple
 
 
 class Entry(NamedTuple):
-    """A page: its name in addresses and of its file, and what links to it say."""
+    """A page: its name in addresses and of its file, and what links to it say.
+
+    ``written`` is False of pages that are not of Markdown but made of what the gateway knows.
+    """
 
     slug: str
     title: str
+    written: bool = True
 
 
 class Chapter(NamedTuple):
@@ -19,8 +23,9 @@ class Chapter(NamedTuple):
     entries: tuple[Entry, ...]
 
 
-REFERENCE = Entry("api", "API reference")
-"""Not of Markdown but made of the tables that check requests."""
+REFERENCE = Entry("api", "API reference", written=False)
+MODELS = Entry("models", "Models and prices", written=False)
+STATUS = Entry("status", "Status", written=False)
 
 CHAPTERS = (
     Chapter(
@@ -45,7 +50,8 @@ CHAPTERS = (
     Chapter(
         "Money",
         (
-            Entry("pricing", "Pricing"),
+            MODELS,
+            Entry("pricing", "How calls are priced"),
             Entry("caching-and-cost", "Caching and cost"),
             Entry("limits", "Limits and budgets"),
             Entry("receipts", "Receipts"),
@@ -54,6 +60,7 @@ CHAPTERS = (
     Chapter(
         "Trust",
         (
+            STATUS,
             Entry("quality-of-service", "Quality of service"),
             Entry("model-verification", "Model verification"),
             Entry("network-and-connectivity", "Network and connectivity"),
@@ -70,7 +77,7 @@ CHAPTERS = (
     Chapter("Reference", (REFERENCE, Entry("errors", "Error codes"))),
 )
 ENTRIES = tuple(entry for chapter in CHAPTERS for entry in chapter.entries)
-BY_SLUG = {entry.slug: entry for entry in ENTRIES}
+WRITTEN = {entry.slug: entry for entry in ENTRIES if entry.written}
 
 
 def beside(entry: Entry) -> tuple[Entry | None, Entry | None]:

@@ -77,11 +77,10 @@ def changed() -> dict[str, dict[str, str]]:
 def dated(noted: dict[str, dict[str, str]], today: str) -> dict[str, dict[str, str]]:
     """What ``changed`` should say: a page keeps its day while its text has the noted hash."""
     days = {}
-    for entry in contents.ENTRIES:
-        if entry is not contents.REFERENCE:
-            digest = hashlib.sha256((FOLDER / f"{entry.slug}.md").read_bytes()).hexdigest()[:16]
-            before = noted.get(entry.slug, {})
-            days[entry.slug] = before if before.get("hash") == digest else {"hash": digest, "on": today}
+    for slug in contents.WRITTEN:
+        digest = hashlib.sha256((FOLDER / f"{slug}.md").read_bytes()).hexdigest()[:16]
+        before = noted.get(slug, {})
+        days[slug] = before if before.get("hash") == digest else {"hash": digest, "on": today}
     return days
 
 

@@ -50,13 +50,12 @@ def find(question: str) -> list[Found]:
 @cache
 def _passages() -> list[Passage]:
     passages = []
-    for entry in contents.ENTRIES:
-        if entry is not contents.REFERENCE:
-            passages += [
-                _passage(f"/docs/{entry.slug}" + (f"#{section.anchor}" if section.anchor else ""), entry.title,
-                         section.heading, section.text)
-                for section in pages.source_of(entry.slug).sections
-            ]  # fmt: skip
+    for slug, entry in contents.WRITTEN.items():
+        passages += [
+            _passage(f"/docs/{slug}" + (f"#{section.anchor}" if section.anchor else ""), entry.title, section.heading,
+                     section.text)
+            for section in pages.source_of(slug).sections
+        ]  # fmt: skip
     title = contents.REFERENCE.title
     passages += [_passage(f"/docs/api#{row.name}", title, row.name, row.meaning) for row in reference.rows()]
     passages += [

@@ -12,7 +12,7 @@ from proxy.guide import contents, pages, search
 from proxy.guide.reader import Reader
 from tests.portal.cast import Cast, signed_in
 
-SLUGS = [entry.slug for entry in contents.ENTRIES if entry is not contents.REFERENCE]
+SLUGS = list(contents.WRITTEN)
 READER = Reader("https://llm.acme.test", model="acme/chat", image="acme/draw", key="sk-tg-abc…wxyz")
 
 
