@@ -10,72 +10,70 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from uuid import UUID
 
 from django.db import connection, transaction
 
 from billing import ledger
 from billing.meters import COUNTERS
 
+FIRST = UUID(int=0)
+"""Before every event."""
+
 ONE_POSTER = 7_001
-"""First half of the advisory lock under which one tenant's usage is posted, one batch after the other."""
+"""The advisory lock that lets one batch be posted at a time: batches touch the same roll-ups."""
 
 BATCH = 50_000
 """Events of one transaction: what waits for some seconds is much less, what waits for long goes in large steps."""
-TENANTS = 200
-"""How many tenants a batch is taken from at most. Others are left to whoever posts at the same time."""
 
 
 def post_settled(*, now: datetime, limit: int = BATCH, tenant_id: int | None = None) -> int:
     """Post up to ``limit`` settled events and as many adjustments; returns how many were posted.
 
     Usage is debited to the tenant's ``wallet`` (prepaid) or ``accrued`` (postpaid) and credited to ``revenue``, one
-    transfer per tenant, 15-minute bucket of admission, price version and batch. For all tenants, those that somebody
-    else posts at the moment are left out; for one, it waits for them.
+    transfer per tenant, 15-minute bucket of admission, price version and batch.
     """
-    return _post(_Batch(now, limit, tenant_id, after=0)).posted
+    return _post(_Batch(now, limit, tenant_id)).posted
 
 
 def post_everything(*, now: datetime, tenant_id: int | None = None, most: int | None = None) -> int:
     """Post batch after batch until nothing settled is left (of one tenant), or ``most`` are posted."""
-    total = passed = after = 0
+    total, after = 0, FIRST
     while most is None or total < most:
         done = _post(_Batch(now, BATCH, tenant_id, after))
         total += done.posted
-        passed += done.posted
-        if done.after is not None:
-            after = done.after
-        elif passed:
-            passed = after = 0  # what came in meanwhile
-        else:
+        if done.last is None and after == FIRST:
             break
+        after = done.last or FIRST  # from the start again: some were settled late
     return total
 
 
 @dataclass(frozen=True, slots=True)
 class _Batch:
-    """What to post: at most ``limit`` of each source, of one tenant or of those whose ids come ``after``."""
+    """What to post: at most ``limit`` of each source, of one tenant or of all, admitted after an event."""
 
     now: datetime
     limit: int
     tenant_id: int | None
-    after: int
+    after: UUID = FIRST
 
 
 @dataclass(frozen=True, slots=True)
 class _Done:
-    """How many were posted, and after which tenant to go on; None at the end of them."""
+    """How many were posted, and the last event where there may be more after it."""
 
     posted: int
-    after: int | None
+    last: UUID | None
 
 
 @dataclass(frozen=True, slots=True)
 class _Source:
-    """A table that usage is posted from, as SQL."""
+    """A table that usage is posted from, as SQL. Events are posted in the order of admission, as they lie on disk."""
 
     table: str
     kind: str
     open: str
+    order: str
     requests: str
     estimated: str
     counts: tuple[str, ...]
@@ -84,7 +82,8 @@ class _Source:
 EVENTS = _Source(
     table="billing_usageevent",
     kind="usage",
-    open="state = 'settled' AND transfer_id IS NULL",
+    open="state = 'settled' AND transfer_id IS NULL AND id > %(after)s",
+    order="ORDER BY id",
     requests="1",
     estimated="(e.basis = 'estimated')::int",
     counts=tuple(f"e.{name}" for name in COUNTERS),
@@ -94,6 +93,7 @@ ADJUSTMENTS = _Source(
     table="billing_usageadjustment",
     kind="adjustment",
     open="transfer_id IS NULL",
+    order="",
     requests="0",
     estimated="0",
     counts=tuple(f"e.counts[{place}]" for place in range(1, len(COUNTERS) + 1)),
@@ -101,41 +101,48 @@ ADJUSTMENTS = _Source(
 
 
 def _post(batch: _Batch) -> _Done:
-    """One batch. The locks are taken by a statement of their own, so that the next one sees what was posted before."""
-    posted, after = 0, None
+    """One batch. The lock is taken by a statement of its own, so that the next one sees what was posted before."""
     with transaction.atomic(), _planned_for_bulk():
-        for source in (EVENTS, ADJUSTMENTS):
-            tenants = _lock(source, batch)
-            if not tenants:
-                continue
-            ledger.open_accounts(tenants)
-            claimed = _claim(source, batch, tenants)
-            posted += claimed
-            reached = tenants[-1] if claimed < batch.limit else tenants[0] - 1
-            after = reached if after is None else min(after, reached)
-    return _Done(posted, None if batch.tenant_id and posted < batch.limit else after)
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_advisory_xact_lock(%s)", [ONE_POSTER])
+        events, last = _claim(EVENTS, batch)
+        adjustments, _last = _claim(ADJUSTMENTS, batch)
+    if adjustments == batch.limit:
+        return _Done(events + adjustments, last or batch.after)
+    return _Done(events + adjustments, last if events == batch.limit else None)
 
 
-def _lock(source: _Source, batch: _Batch) -> list[int]:
-    """Tenants with something to post, by id, that nobody else posts until the end of this transaction."""
+def _claim(source: _Source, batch: _Batch) -> tuple[int, UUID | None]:
+    """Post a batch from one source; how many there were, and the last of them."""
+    try:
+        return _claimed(source, batch)
+    except _AccountMissingError as problem:
+        ledger.open_accounts(problem.tenants)
+        return _claimed(source, batch)
+
+
+class _AccountMissingError(Exception):
+    """Tenants that had no accounts when their usage was to be booked."""
+
+    def __init__(self, tenants: list[int]) -> None:
+        super().__init__(f"tenants {tenants} have no accounts")
+        self.tenants = tenants
+
+
+@transaction.atomic
+def _claimed(source: _Source, batch: _Batch) -> tuple[int, UUID | None]:
+    values: dict[str, datetime | int | UUID | None] = {
+        "now": batch.now,
+        "limit": batch.limit,
+        "tenant": batch.tenant_id,
+        "after": batch.after,
+    }
     with connection.cursor() as cursor:
-        if batch.tenant_id is not None:
-            cursor.execute("SELECT pg_advisory_xact_lock(%s, hashint8(%s))", [ONE_POSTER, batch.tenant_id])
-            return [batch.tenant_id]
-        cursor.execute(
-            WAITING.format(table=source.table, open=source.open),
-            {"after": batch.after, "lock": ONE_POSTER, "most": TENANTS},
-        )
-        return [tenant for (tenant,) in cursor.fetchall()]
-
-
-def _claim(source: _Source, batch: _Batch, tenants: list[int]) -> int:
-    with connection.cursor() as cursor:
-        cursor.execute(
-            STATEMENTS[source.kind],
-            {"now": batch.now, "limit": batch.limit, "tenants": tenants},
-        )
-        return int(cursor.fetchone()[0])
+        cursor.execute(STATEMENTS[source.kind], values)
+        posted, last, without_account = cursor.fetchone()
+    if without_account:
+        raise _AccountMissingError(without_account)
+    return posted, last if source is EVENTS else None
 
 
 @contextmanager
@@ -155,17 +162,6 @@ BULK = {"enable_seqscan": "off", "enable_bitmapscan": "off", "enable_mergejoin":
 
 BUCKET = "date_bin('15 minutes', opened_at, timestamptz 'epoch')"
 
-WAITING = """
-WITH RECURSIVE waiting AS (
-    (SELECT tenant_id FROM {table} WHERE {open} AND tenant_id > %(after)s ORDER BY tenant_id LIMIT 1)
-    UNION ALL
-    SELECT (SELECT tenant_id FROM {table} WHERE {open} AND tenant_id > w.tenant_id ORDER BY tenant_id LIMIT 1)
-    FROM waiting w WHERE w.tenant_id IS NOT NULL
-)
-SELECT tenant_id FROM waiting
-WHERE tenant_id IS NOT NULL AND pg_try_advisory_xact_lock(%(lock)s, hashint8(tenant_id)) LIMIT %(most)s
-"""
-
 
 def _statement(source: _Source) -> str:
     summed = ", ".join(f"sum({name})" for name in COUNTERS)
@@ -174,7 +170,7 @@ def _statement(source: _Source) -> str:
     return f"""
 WITH picked AS MATERIALIZED (
     SELECT tenant_id, id, {BUCKET} AS bucket, price_id FROM {source.table}
-    WHERE {source.open} AND tenant_id = ANY (%(tenants)s) LIMIT %(limit)s
+    WHERE {source.open} AND (%(tenant)s::bigint IS NULL OR tenant_id = %(tenant)s) {source.order} LIMIT %(limit)s
 ), batches AS MATERIALIZED (
     SELECT nextval('billing_transfer_id_seq') AS transfer_id, b.* FROM (
         SELECT tenant_id, bucket, price_id, min(id::text) AS first FROM picked
@@ -190,18 +186,18 @@ WITH picked AS MATERIALIZED (
     RETURNING e.tenant_id, e.transfer_id, b.bucket, e.project_id, e.api_key_id, e.model, e.price_id, e.cost,
         {source.requests} AS requests, {source.estimated} AS estimated, {counts}
 ), sums AS MATERIALIZED (
-    SELECT transfer_id, tenant_id, sum(cost) AS cost FROM claimed GROUP BY 1, 2
-), sides AS (
-    SELECT s.transfer_id, s.tenant_id, a.id AS account_id, s.cost AS amount
-    FROM sums s LEFT JOIN billing_wallet w USING (tenant_id)
-    JOIN billing_ledgeraccount a ON a.tenant_id = s.tenant_id AND a.currency = 'USD'
+    SELECT s.transfer_id, s.tenant_id, s.cost, a.id AS account_id, h.id AS revenue_id
+    FROM (SELECT transfer_id, tenant_id, sum(cost) AS cost FROM claimed GROUP BY 1, 2) s
+    LEFT JOIN billing_wallet w USING (tenant_id)
+    LEFT JOIN billing_ledgeraccount a ON a.tenant_id = s.tenant_id AND a.currency = 'USD'
         AND a.kind = CASE WHEN w.mode = 'prepaid' THEN 'wallet' ELSE 'accrued' END
-    UNION ALL
-    SELECT s.transfer_id, s.tenant_id, a.id, -s.cost
-    FROM sums s JOIN billing_ledgeraccount a ON a.tenant_id IS NULL AND a.currency = 'USD' AND a.kind = 'revenue'
+    LEFT JOIN (SELECT id FROM billing_ledgeraccount
+        WHERE tenant_id IS NULL AND currency = 'USD' AND kind = 'revenue') h ON true
 ), booked AS (
     INSERT INTO billing_ledgerentry (transfer_id, tenant_id, account_id, currency, amount)
-    SELECT transfer_id, tenant_id, account_id, 'USD', amount FROM sides WHERE amount <> 0
+    SELECT s.transfer_id, s.tenant_id, e.side, 'USD', e.amount
+    FROM sums s CROSS JOIN LATERAL (VALUES (s.account_id, s.cost), (s.revenue_id, -s.cost)) e (side, amount)
+    WHERE s.cost <> 0 AND s.account_id IS NOT NULL AND s.revenue_id IS NOT NULL
 ), rolled AS (
     INSERT INTO billing_usagerollup AS r (
         tenant_id, bucket_at, project_id, api_key_id, model, price_id, requests, estimated, {", ".join(COUNTERS)}, cost)
@@ -212,7 +208,8 @@ WITH picked AS MATERIALIZED (
         requests = r.requests + excluded.requests, estimated = r.estimated + excluded.estimated,
         {added}, cost = r.cost + excluded.cost
 )
-SELECT count(*) FROM picked
+SELECT (SELECT count(*) FROM picked), (SELECT id FROM picked ORDER BY id DESC LIMIT 1),
+    (SELECT array_agg(DISTINCT tenant_id) FROM sums WHERE cost <> 0 AND (account_id IS NULL OR revenue_id IS NULL))
 """
 
 

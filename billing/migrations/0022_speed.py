@@ -40,6 +40,24 @@ class Migration(migrations.Migration):
             "tenant",
             models.ForeignKey(db_index=False, on_delete=PROTECT, related_name="+", to="portal.tenant"),
         ),
+        migrations.AlterField(
+            "transfer",
+            "reverses",
+            models.ForeignKey(
+                null=True,
+                blank=True,
+                db_index=False,
+                on_delete=PROTECT,
+                related_name="reversals",
+                to="billing.transfer",
+            ),
+        ),
+        migrations.AddConstraint(
+            "transfer",
+            models.UniqueConstraint(
+                fields=("reverses",), condition=models.Q(reverses__isnull=False), name="transfer_reversed_once"
+            ),
+        ),
         migrations.AlterField("usagerollup", "tenant", _tenant()),
         migrations.AddIndex("ledgerentry", models.Index("tenant", "account", name="entries_by_account")),
         migrations.AddIndex(

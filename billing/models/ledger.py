@@ -62,10 +62,17 @@ class Transfer(models.Model):
     effective_at = models.DateTimeField()
     posted_at = models.DateTimeField(default=now)
     memo = models.CharField(max_length=200, blank=True)
-    reverses = models.OneToOneField("self", on_delete=models.PROTECT, null=True, blank=True, related_name="reversal")
+    reverses = models.ForeignKey(
+        "self", on_delete=models.PROTECT, null=True, blank=True, related_name="reversals", db_index=False
+    )
 
     class Meta:
-        constraints = (models.UniqueConstraint("tenant", "key", name="transfer_key_once"),)
+        constraints = (
+            models.UniqueConstraint("tenant", "key", name="transfer_key_once"),
+            models.UniqueConstraint(
+                fields=("reverses",), condition=Q(reverses__isnull=False), name="transfer_reversed_once"
+            ),
+        )
 
     def __str__(self) -> str:
         return f"{self.kind} {self.key}"

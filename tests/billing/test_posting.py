@@ -9,6 +9,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
+from django.db import IntegrityError
 from django.db.models import Sum
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -19,7 +20,7 @@ from billing.meters import COUNTERS, Usage
 from billing.models import Transfer, UsageEvent, UsageRollup
 from billing.periods import bucket_of
 from portal.tenancy import as_operator
-from tests.billing.world import World
+from tests.billing.world import World, as_role, run
 
 CALLS = st.lists(
     st.tuples(st.integers(0, 5000), st.integers(0, 3000), st.integers(0, 3), st.booleans()), min_size=1, max_size=12
@@ -98,6 +99,46 @@ def test_a_batch_takes_no_more_than_it_is_given(world: World) -> None:
     with as_operator():
         assert [posting.post_settled(now=world.clock, limit=2) for _turn in range(4)] == [2, 2, 1, 0]
         assert UsageRollup.objects.get(tenant=world.tenant).requests == 5
+
+
+def test_01_batches_smaller_than_what_waits_post_each_call_once(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also those that are settled late: their time is before that of what was posted already."""
+    monkeypatch.setattr(posting, "BATCH", 3)
+    late = world.opening()
+    world.open([late])
+    for second in range(1, 8):
+        world.use(Usage(input=10), at=world.clock + timedelta(seconds=second))
+    assert world.post() == 7
+    world.settle([world.ending(late, Usage(input=10))])
+    assert world.post() == 1
+    assert [row[:2] for row in rolled(world).values()] == [(8, 80 * world.price.input)]
+    with as_operator():
+        assert books.check(tenant_id=world.tenant.id).differences == ()
+
+
+def test_accounts_that_are_missing_are_opened(world: World) -> None:
+    with as_role("none"):
+        run("SET CONSTRAINTS ALL IMMEDIATE")
+        run("ALTER TABLE billing_ledgeraccount DISABLE TRIGGER append_only")
+        run("DELETE FROM billing_ledgeraccount WHERE tenant_id = %s", world.tenant.id)
+        run("ALTER TABLE billing_ledgeraccount ENABLE TRIGGER append_only")
+    world.use(Usage(input=10))
+    assert world.post() == 1
+    assert world.balance("accrued") == 10 * world.price.input
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [("transfer_id", "0"), ("account_id", "0"), ("tenant_id", "tenant_id + 1"), ("currency", "'EUR'")],
+)
+def test_an_entry_without_its_transfer_or_account_is_refused(world: World, column: str, value: str) -> None:
+    world.use(Usage(input=10))
+    world.post()
+    columns = ["transfer_id", "tenant_id", "account_id", "currency", "amount"]
+    values = [value if name == column else name for name in columns]
+    with pytest.raises(IntegrityError, match="without its transfer or account"), as_role("tollgate_operator"):
+        run(f"INSERT INTO billing_ledgerentry ({', '.join(columns)}) SELECT {', '.join(values)} "  # noqa: S608
+            "FROM billing_ledgerentry WHERE tenant_id = %s", world.tenant.id)  # fmt: skip
 
 
 def test_usage_is_debited_where_the_tenant_pays_from(world: World, prepaid: World) -> None:
