@@ -10,7 +10,7 @@ from __future__ import annotations
 import csv
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from io import StringIO
 from pathlib import Path
@@ -67,6 +67,13 @@ class Tally:
             for place, name in enumerate(COUNTERS, FIRST_COUNTER):
                 if row[place]:
                     self.sums[name] += row[place]
+
+    def add_sums(self, record: str, rows: int, sums: Sequence[int], exact: int) -> None:
+        """Count rows whose bytes are counted apart: their sums by counter, and of their cost."""
+        self.records[record] += rows
+        self.exact += exact
+        for name, amount in zip(COUNTERS, sums, strict=True):
+            self.sums[name] += amount
 
     def write(self, written: bytes) -> None:
         """Count bytes."""

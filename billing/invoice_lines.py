@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from django.db import connection
 
-from billing import catalog, contract_words, exchange, parties
+from billing import catalog, contract_words, exchange, parties, posted
 from billing.meters import COUNTERS, SURCHARGES, TOKEN_CLASSES, UNIT_PRICES
 from billing.models import Charge, Invoice, InvoiceLine
 from billing.money import usd
@@ -36,30 +36,13 @@ def used_on(invoice: Invoice) -> list[Used]:
     """The usage of the transfers on an invoice, summed from its events and adjustments."""
     found: list[Used] = []
     with connection.cursor() as cursor:
-        for label, ids in _transfers(invoice).items():
-            cursor.execute(USED, {"tenant": invoice.tenant_id, "ids": ids})
+        for stretch in posted.stretches(invoice):
+            cursor.execute(USED, stretch.of(invoice.tenant_id))
             found += [
-                Used(label, model, price_id, int(cost), tuple(map(int, counts)))
+                Used(stretch.label, model, price_id, int(cost), tuple(map(int, counts)))
                 for model, price_id, cost, *counts in cursor.fetchall()
             ]
     return found
-
-
-def _transfers(invoice: Invoice) -> dict[str, list[int]]:
-    """The transfers on an invoice by month. They are passed as they are: a join over them goes by stale statistics."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            """SELECT to_char(m.at - CASE
-                    WHEN extract(day FROM m.at) < least(%(anchor)s, extract(day FROM
-                        date_trunc('month', m.at) + interval '1 month' - interval '1 day'))
-                    THEN make_interval(days => extract(day FROM m.at)::int) ELSE interval '0' END, 'YYYY-MM') AS label,
-                array_agg(t.id)
-            FROM billing_invoicedtransfer i JOIN billing_transfer t ON t.id = i.transfer_id
-            CROSS JOIN LATERAL (SELECT t.effective_at AT TIME ZONE %(zone)s AS at) m
-            WHERE i.invoice_id = %(invoice)s GROUP BY label ORDER BY label""",
-            {"zone": invoice.timezone, "anchor": invoice.anchor_day, "invoice": invoice.pk},
-        )
-        return dict(cursor.fetchall())
 
 
 def lines_of(invoice: Invoice, treatment: Treatment) -> list[InvoiceLine]:
@@ -142,23 +125,26 @@ def variants_of(price_ids: Iterable[int]) -> dict[int, str]:
 
 def annex_of(invoice: Invoice) -> list[dict[str, object]]:
     """Requests, tokens and exact cost per project, key and model, with the names people gave them."""
-    ids = [transfer for month in _transfers(invoice).values() for transfer in month]
+    sums: dict[tuple[int, int, str], list[int]] = {}
     with connection.cursor() as cursor:
-        cursor.execute(ANNEX, {"tenant": invoice.tenant_id, "ids": ids})
-        rows = cursor.fetchall()
-    projects = parties.project_names(row[0] for row in rows)
-    keys = parties.key_names(row[1] for row in rows)
+        for stretch in posted.stretches(invoice):
+            cursor.execute(ANNEX, stretch.of(invoice.tenant_id))
+            for project_id, key_id, model, *used in cursor.fetchall():
+                row = sums.setdefault((project_id, key_id, model), [0] * len(used))
+                row[:] = [before + int(more) for before, more in zip(row, used, strict=True)]
+    projects = parties.project_names(project_id for project_id, _key, _model in sums)
+    keys = parties.key_names(key_id for _project, key_id, _model in sums)
     return [
         {
             "project": projects.get(project_id, f"project {project_id}"),
             "key": keys.get(key_id, f"key {key_id}"),
             "model": model,
             "requests": requests,
-            "prompt_tokens": int(prompt),
-            "completion_tokens": int(completion),
+            "prompt_tokens": prompt,
+            "completion_tokens": completion,
             "exact": str(cost),
         }
-        for project_id, key_id, model, requests, prompt, completion, cost in rows
+        for (project_id, key_id, model), (requests, prompt, completion, cost) in sorted(sums.items())
     ]
 
 
@@ -180,21 +166,21 @@ def prices_of(price_ids: set[int]) -> dict[str, dict[str, object]]:
 USED = f"""
 SELECT model, price_id, sum(cost), {", ".join(f"sum({name})" for name in COUNTERS)} FROM (
     SELECT model, price_id, cost, {", ".join(COUNTERS)}
-    FROM billing_usageevent WHERE tenant_id = %(tenant)s AND transfer_id = ANY (%(ids)s)
+    FROM {posted.EVENTS}
     UNION ALL
     SELECT model, price_id, cost, {", ".join(f"counts[{n}]" for n in range(1, len(COUNTERS) + 1))}
-    FROM billing_usageadjustment WHERE tenant_id = %(tenant)s AND transfer_id = ANY (%(ids)s)
+    FROM {posted.ADJUSTMENTS}
 ) used GROUP BY model, price_id ORDER BY model, price_id
 """
 
-ANNEX = """
+ANNEX = f"""
 SELECT project_id, api_key_id, model, sum(requests), sum(prompt_tokens), sum(completion_tokens), sum(cost) FROM (
     SELECT project_id, api_key_id, model, 1 AS requests, prompt_tokens, completion_tokens, cost
-    FROM billing_usageevent WHERE tenant_id = %(tenant)s AND transfer_id = ANY (%(ids)s)
+    FROM {posted.EVENTS}
     UNION ALL
     SELECT project_id, api_key_id, model, 0,
         counts[1] + counts[2] + counts[3] + counts[4] + counts[5] + counts[6],
         counts[7] + counts[8] + counts[9] + counts[10], cost
-    FROM billing_usageadjustment WHERE tenant_id = %(tenant)s AND transfer_id = ANY (%(ids)s)
+    FROM {posted.ADJUSTMENTS}
 ) used GROUP BY 1, 2, 3 ORDER BY 1, 2, 3
 """

@@ -13,7 +13,7 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.db import DatabaseError
 
-from billing import charges, closing, evidence, evidence_format, invoice_pdf
+from billing import charges, closing, evidence, evidence_format, invoice_pdf, invoices
 from billing.charges import Wanted
 from billing.evidence import EvidenceProblem
 from billing.meters import COUNTERS, Usage
@@ -90,6 +90,22 @@ def test_invariant_25_the_pack_sums_to_the_invoice_exactly(world: World) -> None
         for name in COUNTERS[:10]:
             lines = sum(invoice.lines.filter(token_class=name).values_list("quantity", flat=True))
             assert sum(int(row[name] or 0) for row in rows) == lines == seal_of(invoice).counts[name]
+
+
+@pytest.mark.parametrize("model", ['a,b "c"', "d\re", "\\.", " f\n", "ünï"])
+def test_the_csv_is_the_same_whoever_writes_it(world: World, model: str) -> None:
+    """PostgreSQL writes the lines of calls where it quotes as Python does; the file must be the same in any case."""
+    world.use(Usage(input=3, output=2))
+    world.use(Usage(input=10**6), at=world.clock + timedelta(seconds=1, microseconds=7))
+    world.post()
+    with as_role("none"):
+        run("UPDATE billing_usageevent SET model = %s WHERE tenant_id = %s AND input = 3", model, world.tenant.id)
+    with as_operator():
+        draft = invoices.draft(tenant=world.tenant, month=MARCH, now=world.clock)
+        seal, tally = evidence.seal(invoice=draft, now=world.clock), evidence_format.Tally()
+        text = b"".join(evidence_format.as_csv(evidence.rows_of(draft), tally))
+    assert seal["sha256"] == hashlib.sha256(text).hexdigest() == tally.sha256
+    assert (seal["rows"], seal["exact"], seal["counts"]) == (2, str(tally.exact), tally.counts())
 
 
 def test_invariant_33_csv_parquet_and_pdf_have_the_same_totals(world: World, tmp_path: Path) -> None:
