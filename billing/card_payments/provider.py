@@ -172,6 +172,8 @@ def read_event(*, raw: bytes, signature: str, tolerance_s: int) -> Mapping[str, 
         return _client().construct_event(raw, signature, secret, tolerance=tolerance_s).to_dict()
     except stripe.SignatureVerificationError as problem:
         raise ValueError(f"The signature is not Stripe's: {problem.user_message or 'it does not match'}.") from None
+    except (AttributeError, KeyError, TypeError, ValueError):  # signed, and all the same not what the package expects
+        raise ValueError("This is no event of Stripe.") from None
 
 
 def _client() -> StripeClient:
