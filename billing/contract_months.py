@@ -17,7 +17,7 @@ from billing import catalog, contract_sums, contract_windows
 from billing.contract_sums import Contract, Counted, FreeTerms, Outcome, TierTerms
 from billing.contract_windows import Window
 from billing.meters import COUNTERS, TOKEN_CLASSES
-from billing.models import Charge, Terms, UsageRollup
+from billing.models import Charge, Terms, TierRule, UsageRollup
 from billing.parties import Tenant
 from billing.tiers import Tiers
 
@@ -35,13 +35,18 @@ class Stretch:
 def outcomes(*, tenant: Tenant, label: str, now: datetime, done: Sequence[Window] | None = None) -> list[Stretch]:
     """What contracts make of a month so far, part by part. ``done`` are the closed months if they are known."""
     closed = contract_windows.closed(tenant.id) if done is None else done
+    windows = contract_windows.of_month(tenant, label, closed)
+    return [stretch for window in windows for stretch in of_window(tenant, window, now)]
+
+
+def of_window(tenant: Tenant, window: Window, now: datetime) -> list[Stretch]:
+    """What contracts make of a month, or of the part of one that a calendar left."""
     found = []
-    for window in contract_windows.of_month(tenant, label, closed):
-        for terms in in_force(tenant.id, window.start, window.end):
-            contract = contract_of(terms)
-            span = (terms.effective_from, terms.effective_to or window.end)
-            came = outcome_under(contract, tenant_id=tenant.id, window=window, span=span, now=now)
-            found.append(Stretch(terms, contract, window, came))
+    for terms in in_force(tenant.id, window.start, window.end):
+        contract = contract_of(terms)
+        span = (terms.effective_from, terms.effective_to or window.end)
+        came = outcome_under(contract, tenant_id=tenant.id, window=window, span=span, now=now)
+        found.append(Stretch(terms, contract, window, came))
     return found
 
 
@@ -73,18 +78,18 @@ def contract_of(terms: Terms) -> Contract:
     return Contract(
         minimum=int(terms.minimum),
         free_amount=int(terms.free_amount),
-        tiers=tuple(
-            TierTerms(
-                rule.pattern, rule.token_class, rule.unit,
-                Tiers(rule.mode, tuple(map(int, rule.thresholds)), tuple(rule.prices)),
-            )
-            for rule in terms.tiers.order_by("position")
-        ),
+        tiers=tuple(map(tiers_of, terms.tiers.order_by("position"))),
         free_tokens=tuple(
             FreeTerms(rule.pattern, rule.token_class, rule.tokens) for rule in terms.free_tokens.order_by("position")
         ),
         note=terms.note,
-    )  # fmt: skip
+    )
+
+
+def tiers_of(rule: TierRule) -> TierTerms:
+    """Stored tiers as the value that is computed with."""
+    tiers = Tiers(rule.mode, tuple(map(int, rule.thresholds)), tuple(rule.prices))
+    return TierTerms(rule.pattern, rule.token_class, rule.unit, tiers)
 
 
 def counted(*, tenant_id: int, start: datetime, end: datetime) -> list[Counted]:

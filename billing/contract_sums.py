@@ -116,6 +116,9 @@ class MinimumPart:
     exact: int
 
 
+Part = TierPart | FreePart | AmountPart | MinimumPart
+
+
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """A month under a contract: ``listed`` is its usage at list price, ``besides`` what was re-rated of it."""
@@ -128,6 +131,14 @@ class Outcome:
     minimum: MinimumPart | None
 
     @property
+    def parts(self) -> list[tuple[str, Part]]:
+        """Every part with its name, in the order in which they are due."""
+        found: list[tuple[str, Part]] = [(f"tier-{part.place}", part) for part in self.tiers]
+        found += [(f"free-tokens-{part.place}", part) for part in self.free_tokens]
+        amounts = (("free-amount", self.free_amount), ("minimum", self.minimum))
+        return found + [(name, part) for name, part in amounts if part is not None]
+
+    @property
     def spent(self) -> int:
         """What the month costs without its minimum."""
         return self.listed + self.besides + self.changed - (self.minimum.exact if self.minimum else 0)
@@ -135,9 +146,7 @@ class Outcome:
     @property
     def changed(self) -> int:
         """What the contract adds to the list price, or (negative) takes off."""
-        rules = sum(part.exact for part in self.tiers) + sum(part.exact for part in self.free_tokens)
-        free_amount = self.free_amount.exact if self.free_amount else 0
-        return rules + free_amount + (self.minimum.exact if self.minimum else 0)
+        return sum(part.exact for _name, part in self.parts)
 
     @property
     def total(self) -> int:
@@ -187,6 +196,16 @@ def outcome(
     return Outcome(listed, besides, tiered, freed, free_amount, minimum)
 
 
+def drops(rule: TierTerms) -> list[tuple[int, int]]:
+    """Where one unit more costs less in all, and how much less: volume prices that fall do that where a tier begins."""
+    found = [(above, _priced(rule, above) - _priced(rule, above + 1)) for above in rule.tiers.thresholds[1:]]
+    return [(above, saved) for above, saved in found if saved > 0]
+
+
+def _priced(rule: TierTerms, quantity: int) -> int:
+    return tiers.discounted(rule.tiers, quantity) if rule.unit == USD else rule.tiers.cost(quantity)
+
+
 def _rerate(left: list[_Left], model: str, amount: int) -> None:
     """Spread what re-rating added to a model over its usage, by list price."""
     found = [one for one in left if one.counted.model == model and one.cost]
@@ -201,11 +220,8 @@ def _tiered(place: int, rule: TierTerms, left: Sequence[_Left]) -> TierPart:
     """Price what the rule is the first to match, and spread the new cost over it."""
     found = [one for one in left if not one.is_tiered and _prices(rule, one.counted)]
     listed = tiers.whole(Fraction(sum(one.cost for one in found)))
-    if rule.unit == USD:
-        quantity, cost = listed, tiers.discounted(rule.tiers, listed)
-    else:
-        quantity = sum(one.counted.tokens for one in found)
-        cost = rule.tiers.cost(quantity)
+    quantity = listed if rule.unit == USD else sum(one.counted.tokens for one in found)
+    cost = _priced(rule, quantity)
     weights = [one.cost if rule.unit == USD else one.tokens for one in found]
     total = sum(weights)
     for one, weight in zip(found, weights, strict=True):

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from billing.contract_sums import USD, AmountPart, FreePart, MinimumPart, TierPart
+from billing.contract_sums import USD, AmountPart, FreePart, Part, TierPart
 from billing.contract_windows import Window
 from billing.documents.conventions import Convention, convention
 from billing.documents.words import words
 from billing.money import format_minor, round_to_minor, usd
+from billing.tier_texts import per_cent
 
 MOST = 200
 """The longest description of a charge."""
-Part = TierPart | FreePart | AmountPart | MinimumPart
 
 
 def said(part: Part, language: str) -> str:
@@ -90,16 +90,11 @@ def tier_rows(part: TierPart) -> list[dict[str, str]]:
     return [
         {
             "above": usd(above) if money else str(above),
-            "discount_percent" if money else "price_per_million": _per_cent(price) if money else usd(price * 10**6),
+            "discount_percent" if money else "price_per_million": per_cent(price) if money else usd(price * 10**6),
             "quantity": usd(quantities[place]) if money else str(quantities[place]),
         }
         for place, (above, price) in enumerate(zip(rule.thresholds, rule.prices, strict=True))
     ]
-
-
-def _per_cent(basis_points: int) -> str:
-    whole, rest = divmod(basis_points, 100)
-    return f"{whole}.{rest:02d}".rstrip("0").rstrip(".")
 
 
 def _what(part: TierPart | FreePart, says: dict[str, str]) -> str:

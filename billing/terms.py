@@ -14,7 +14,7 @@ from django.db import connection, transaction
 from billing import catalog, charges, contract_months, contract_windows, contract_words, invoices, periods
 from billing.charges import Wanted
 from billing.contract_months import Stretch
-from billing.contract_sums import USD, Contract, TierTerms
+from billing.contract_sums import USD, Contract, MinimumPart, Part, TierPart, TierTerms
 from billing.contract_windows import Window
 from billing.meters import TOKEN_CLASSES
 from billing.models import Charge, FreeTokens, Terms, TierRule
@@ -169,18 +169,17 @@ def _bring(tenant: Tenant, period: Period, wanted: Wanted, now: datetime) -> boo
 
 def wanted_of(stretch: Stretch, language: str) -> Iterator[Wanted]:
     """The charges of a stretch, in the order in which they are due; those of nothing, too: they may have been more."""
-    month = stretch.outcome
-    parts: list[tuple[Kind, str, contract_words.Part]] = [
-        *((Kind.TIER, f"tier-{part.place}", part) for part in month.tiers),
-        *((Kind.FREE, f"free-tokens-{part.place}", part) for part in month.free_tokens),
-        *((Kind.FREE, "free-amount", part) for part in (month.free_amount,) if part),
-        *((Kind.MINIMUM, "minimum", part) for part in (month.minimum,) if part),
-    ]
     beside = f".{stretch.window.place}" if stretch.window.place else ""
-    for kind, name, part in parts:
+    for name, part in stretch.outcome.parts:
         subject = f"{MINE}{stretch.terms.id}{beside}.{name}"
         detail = contract_words.detail(part, stretch.terms.id, stretch.window)
-        yield Wanted(kind, subject, contract_words.said(part, language), part.exact, detail)
+        yield Wanted(_kind(part), subject, contract_words.said(part, language), part.exact, detail)
+
+
+def _kind(part: Part) -> Kind:
+    if isinstance(part, TierPart):
+        return Kind.TIER
+    return Kind.MINIMUM if isinstance(part, MinimumPart) else Kind.FREE
 
 
 def _no_longer(tenant: Tenant, label: str, wanted: set[tuple[str, str]]) -> list[Wanted]:

@@ -54,11 +54,6 @@ class Tiers:
         bounds = zip(self.thresholds, ends, self.prices, strict=True)
         return [(min(quantity, end) - above, price) for above, end, price in bounds if quantity > above]
 
-    def cheaper_above(self) -> list[tuple[int, int]]:
-        """Where one unit more costs less in all, and how much less: volume prices that fall do that at their edges."""
-        drops = [(above, self.cost(above) - self.cost(above + 1)) for above in self.thresholds[1:]]
-        return [(above, saved) for above, saved in drops if saved > 0]
-
 
 def discounted(tiers: Tiers, amount: int) -> int:
     """What is left of ``amount`` at list price when a tier's price is its basis points off; rounded half up, once."""

@@ -5,15 +5,30 @@ from allauth.account.models import EmailAddress
 from allauth.mfa.models import Authenticator
 from django.contrib import admin
 
-from portal.admin import audits, books, credits, invoicing, margins, provider_reports, tenants, users, vouchers, wallets
+from portal.admin import (
+    audits,
+    books,
+    contracts,
+    credits,
+    invoicing,
+    margins,
+    provider_reports,
+    revenue,
+    tenants,
+    users,
+    vouchers,
+    wallets,
+)
 
 __all__ = [
     "audits",
     "books",
+    "contracts",
     "credits",
     "invoicing",
     "margins",
     "provider_reports",
+    "revenue",
     "tenants",
     "users",
     "vouchers",
