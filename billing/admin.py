@@ -56,6 +56,7 @@ class ReadOnlyInline(TabularInline):  # type: ignore[misc]
     extra = 0
     can_delete = False
     max_num = 0
+    hide_title = True
 
     def has_add_permission(self, request: HttpRequest, obj: object = None) -> bool:
         """Never."""
@@ -104,8 +105,9 @@ class InvoiceAdmin(ReadOnlyAdmin):
     fields: tuple[str | tuple[str, ...], ...] = (
         ("tenant", "status"),
         ("shown_number", "period_label"),
-        ("period_start_at", "period_end_at", "timezone"),
-        ("shown_total", "exact_usd", "finalised_at"),
+        ("period_start_at", "period_end_at"),
+        ("timezone", "finalised_at"),
+        ("shown_total", "exact_usd"),
         "parked_reason",
         "document",
     )
@@ -150,8 +152,19 @@ class EntryInline(ReadOnlyInline):
     """The sides of a transfer."""
 
     model = LedgerEntry
-    fields = ("account", "tenant", "currency", "amount_usd")
+    verbose_name_plural = "Ledger entries"
+    fields = ("account_kind", "tenant", "currency", "amount_usd")
     readonly_fields = fields
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[LedgerEntry]:
+        """With what each line shows."""
+        rows: QuerySet[LedgerEntry] = super().get_queryset(request)
+        return rows.select_related("account", "tenant")
+
+    @admin.display(description="Account")
+    def account_kind(self, entry: LedgerEntry) -> str:
+        """The tenant's own account of a kind, or the one of the house."""
+        return entry.account.kind if entry.account.tenant_id else f"{entry.account.kind} (house)"
 
     @admin.display(description="Amount (of its currency; debit positive)")
     def amount_usd(self, entry: LedgerEntry) -> str:

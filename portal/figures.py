@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from billing import money
 
 SIGNIFICANT = 3
@@ -12,6 +14,17 @@ def exact(pico: int) -> str:
     """Picodollars to the last digit: 61 × 10⁶ → ``$0.000061``, 1,234.5 × 10¹² → ``$1,234.50``."""
     sign, text = _sign(pico)
     return f"{sign}${_grouped(text)}"
+
+
+def aligned(amounts: Iterable[int]) -> list[str]:
+    """Exact amounts for one column: each with the decimals that the longest of them needs, without a currency."""
+    texts = [money.usd(int(amount)) for amount in amounts]
+    most = max((len(text.partition(".")[2]) for text in texts), default=0)
+    parted = (text.lstrip("-").partition(".") for text in texts)
+    return [
+        f"{'−' if text.startswith('-') else ''}{int(whole):,}.{fraction.ljust(most, '0')}"
+        for text, (whole, _point, fraction) in zip(texts, parted, strict=True)
+    ]
 
 
 def short(pico: int) -> str:

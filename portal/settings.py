@@ -205,7 +205,15 @@ CONTENT_SECURITY_POLICY = {
 
 # Unfold's pages run Alpine.js, which compiles expressions, and carry inline styles: for ADMIN_PATH alone.
 ADMIN_CONTENT_SECURITY_POLICY = {"script-src": [UNSAFE_EVAL], "style-src": [UNSAFE_INLINE]}
-UNFOLD = {"SITE_TITLE": "Tollgate", "SITE_HEADER": "Tollgate", "SITE_URL": "/"}
+UNFOLD = {
+    "SITE_TITLE": "Tollgate",
+    "SITE_HEADER": "Tollgate",
+    "SITE_URL": "/",
+    "SITE_FAVICONS": [
+        {"rel": "icon", "type": "image/svg+xml", "href": lambda _request: STATIC_URL + "tollgate/mark.svg"}
+    ],
+    "STYLES": [lambda _request: STATIC_URL + "tollgate/admin.css"],
+}
 
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [

@@ -59,7 +59,7 @@ class Wallet(models.Model):
         )
 
     def __str__(self) -> str:
-        return f"{self.mode} wallet of tenant {self.tenant_id}"
+        return f"{self.mode} wallet of {self.tenant}"
 
 
 class Allowance(models.Model):

@@ -127,12 +127,15 @@ def _causes(line: Line, lines: dict[tuple[date, str], Line], is_ours: bool) -> l
         found.append("The day beside it differs by as much the other way: calls around midnight UTC.")
     of_ours = line.ours
     if of_ours.estimated:
-        found.append(f"{of_ours.estimated} calls of the day were estimated, as their true usage never came.")
+        were = "call of the day was" if of_ours.estimated == 1 else "calls of the day were"
+        found.append(f"{of_ours.estimated} {were} estimated, as the true usage never came.")
     more = any(pair.difference > 0 for pair in line.pairs if not pair.agrees)
     if more and of_ours.retries:
-        found.append(f"{of_ours.retries} further attempts of ours may have been counted there.")
+        attempts = "attempt" if of_ours.retries == 1 else "attempts"
+        found.append(f"{of_ours.retries} further {attempts} of ours may have been counted there.")
     if more and of_ours.voided:
-        found.append(f"{of_ours.voided} calls failed here, and may have been counted there.")
+        calls = "call" if of_ours.voided == 1 else "calls"
+        found.append(f"{of_ours.voided} {calls} failed here, and may have been counted there.")
     if more:
         found.append("Calls with the same account that did not go through us.")
     else:

@@ -19,8 +19,7 @@ from billing import books_history
 from billing.admin import ReadOnlyAdmin
 from billing.celery import app
 from billing.models import BooksCheck, Invoice
-from billing.money import usd
-from portal import audit
+from portal import audit, figures
 from portal.admin.audited import actor_of
 from portal.models import Tenant
 
@@ -60,11 +59,13 @@ def bars(checks: list[BooksCheck]) -> list[Bar]:
 
 def sums_of(check: BooksCheck, names: dict[int, str]) -> list[dict[str, Any]]:
     """The four sums by tenant, month and currency; what differs comes first."""
+    rows = check.found.get("sums", ())
+    columns = [figures.aligned(int(row[name]) for row in rows) for name, _ in SUMS]
     found = []
-    for row in check.found.get("sums", ()):
-        amounts = [usd(int(row[name])) for name, _ in SUMS]
+    for row, amounts in zip(rows, zip(*columns, strict=True), strict=True):
         tenant = names.get(row["tenant_id"], row["tenant_id"])
-        found.append({**row, "tenant": tenant, "amounts": amounts, "agree": len(set(amounts)) == 1})
+        agree = len({row[name] for name, _ in SUMS}) == 1
+        found.append({**row, "tenant": tenant, "amounts": amounts, "agree": agree})
     return sorted(found, key=lambda row: (row["agree"], str(row["tenant"]), row["period"]))
 
 

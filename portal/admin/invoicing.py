@@ -51,7 +51,7 @@ class ActForm(forms.Form):
         for each in self.left:
             if each.amount:
                 self.fields[f"line_{each.line.pk}"] = forms.CharField(
-                    required=False, max_length=30, label=f"{each.line}",
+                    required=False, max_length=30, label=f"{each.line}".replace("_", " "),
                     help_text=f"{format_minor(each.amount, invoice.currency)} {invoice.currency} are left.",
                     widget=UnfoldAdminTextInputWidget,
                 )  # fmt: skip
@@ -85,7 +85,7 @@ class ActingInvoiceAdmin(InvoiceAdmin):
 
     list_display = ("shown_number", "tenant", "period_label", "kind", "status", "shown_total", "due_on", "document")
     list_filter = ("status", "kind", "currency")
-    fields = (*InvoiceAdmin.fields, ("kind", "corrects", "reason"), ("due_on", "language", "acts"))
+    fields = (*InvoiceAdmin.fields, ("kind", "corrects"), "reason", ("due_on", "language"), "acts")
     readonly_fields = (*InvoiceAdmin.readonly_fields, "acts")
 
     @admin.display(description="Acts")
@@ -150,11 +150,16 @@ def _do(request: HttpRequest, invoice: Invoice, form: ActForm) -> Invoice:
 class TaxRateAdmin(AuditedAdmin):
     """Rates of VAT. A new rate is a new row from its day on: invoices keep what they were made with."""
 
-    list_display = ("country", "category", "rate", "effective_from", "source")
+    list_display = ("country", "category", "percent", "effective_from", "source")
     list_filter = ("category",)
     search_fields = ("country",)
     ordering = ("country", "category", "-effective_from")
     fields = ("country", "category", "rate", "effective_from", "source")
+
+    @admin.display(description="Rate", ordering="rate")
+    def percent(self, row: TaxRate) -> str:
+        """Basis points as people say them."""
+        return f"{row.rate // 100}.{row.rate % 100:02d} %"
 
 
 class ExchangeRateForm(forms.ModelForm):  # type: ignore[type-arg]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
@@ -12,14 +13,16 @@ from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
+from django.utils.html import format_html_join
 from django.utils.timezone import now
 
 from billing import costs, margins
 from billing.costs import SURCHARGES, CostProblem
-from billing.margins import Margin, MarginProblem
+from billing.margins import Loss, Margin, MarginProblem
 from billing.meters import TOKEN_CLASSES
 from billing.models import CostPrice
 from billing.money import usd
+from portal import figures
 from portal.admin.audited import AuditedAdmin
 from portal.admin.money_fields import PriceField, UsdField
 
@@ -67,6 +70,18 @@ def answer(by: str, first: date, last: date) -> list[Margin]:
     return margins.margins(by=by, since=since, until=until)
 
 
+def losses(found: Sequence[Loss]) -> list[dict[str, Any]]:
+    """What is sold below cost, token classes of the same price and cost in one line."""
+    classes: dict[tuple[str, str, int, int], list[str]] = {}
+    for loss in found:
+        name = loss.token_class.replace("_", " ")
+        classes.setdefault((loss.model, loss.upstream, loss.price, loss.cost), []).append(name)
+    return [
+        {"model": model, "upstream": upstream, "price": usd(price * 10**6), "cost": usd(cost * 10**6), "classes": names}
+        for (model, upstream, price, cost), names in classes.items()
+    ]
+
+
 def percent(row: Margin) -> str:
     """The margin's share of revenue."""
     return "–" if row.basis_points is None else f"{row.basis_points / 100:.2f} %"
@@ -82,6 +97,24 @@ class CostPriceAdmin(AuditedAdmin):
     ordering = ("upstream", "upstream_model", "-effective_from")
     form = CostForm
     list_before_template = "admin/billing/costprice/links.html"
+
+    def get_fieldsets(self, request: HttpRequest, obj: CostPrice | None = None) -> Any:
+        """A form for a new cost; one that is stored is shown in USD."""
+        if obj is None:
+            return super().get_fieldsets(request, obj)
+        shown = (("upstream", "upstream_model"), ("effective_from", "effective_to"), ("source", "created_at"))
+        return ((None, {"fields": (*shown, "shown_costs")}),)
+
+    def get_readonly_fields(self, request: HttpRequest, obj: CostPrice | None = None) -> tuple[str, ...]:
+        """What is stored is only shown."""
+        return ("shown_costs",) if obj else ()
+
+    @admin.display(description="Charges (USD per 1M tokens, or each)")
+    def shown_costs(self, cost: CostPrice) -> str:
+        """Token classes, and surcharges that are not zero."""
+        tokens = [(name, usd(getattr(cost, name) * 10**6)) for name in TOKEN_CLASSES]
+        each = [(name, usd(getattr(cost, name))) for name in SURCHARGES if getattr(cost, name)]
+        return format_html_join("", "{}: {}<br>", ((name.replace("_", " "), text) for name, text in (*tokens, *each)))
 
     @admin.display(description="Input (USD per 1M)")
     def shown_input(self, cost: CostPrice) -> str:
@@ -131,22 +164,20 @@ class CostPriceAdmin(AuditedAdmin):
             problem = str(refused)
         if request.GET.get("format") == "csv" and not problem:
             return _csv(by, rows)
+        shown = [figures.aligned(column) for column in zip(*((r.revenue, r.cost, r.margin) for r in rows), strict=True)]
         most = max((max(row.revenue, row.cost) for row in rows), default=0) or 1
         context = {
             **self.admin_site.each_context(request), "title": "Margins", "opts": self.model._meta, "problem": problem,
             "by": by, "first": first, "last": last, "groups": list(margins.BY),
             "rows": [
                 {
-                    "row": row, "revenue": usd(row.revenue), "cost": usd(row.cost), "margin": usd(row.margin),
+                    "row": row, "revenue": revenue, "cost": cost, "margin": margin,
                     "unknown": usd(row.revenue_without_cost) if row.revenue_without_cost else "",
                     "percent": percent(row), "sold": row.revenue * 100 // most, "paid": row.cost * 100 // most,
                 }
-                for row in rows
+                for row, (revenue, cost, margin) in zip(rows, zip(*shown, strict=True), strict=True)
             ],
-            "losses": [
-                {"loss": loss, "price": usd(loss.price * 10**6), "cost": usd(loss.cost * 10**6)}
-                for loss in margins.losses(now=now())
-            ],
+            "losses": losses(margins.losses(now=now())),
         }  # fmt: skip
         return TemplateResponse(request, "admin/billing/costprice/margins.html", context)
 

@@ -5,12 +5,30 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import admin
+from django.contrib.auth.models import Group
 from django.forms import ModelForm
 from django.http import HttpRequest
+from unfold.admin import ModelAdmin
 
 from billing.admin import ReadOnlyInline
 from portal.admin.audited import AuditedAdmin
 from portal.models import Membership, User
+
+admin.site.unregister(Group)
+
+
+@admin.register(Group)
+class GroupAdmin(AuditedAdmin):
+    """Permissions that several operators share."""
+
+    list_display = ("name",)
+    search_fields = ("name",)
+    ordering = ("name",)
+    fields = ("name", "permissions")
+
+    def has_delete_permission(self, request: HttpRequest, obj: object = None) -> bool:
+        """No money hangs on a group."""
+        return bool(ModelAdmin.has_delete_permission(self, request, obj))
 
 
 class MembershipInline(ReadOnlyInline):
@@ -30,7 +48,6 @@ class UserAdmin(AuditedAdmin):
     search_fields = ("email", "name")
     ordering = ("email",)
     fields = ("email", "name", "is_active", "is_staff", "is_superuser", "groups", "joined_at", "last_login")
-    filter_horizontal = ("groups",)
     inlines = (MembershipInline,)
 
     def get_readonly_fields(self, request: HttpRequest, obj: User | None = None) -> tuple[str, ...]:

@@ -69,7 +69,18 @@ class AliasForm(forms.ModelForm):  # type: ignore[type-arg]
         return name
 
 
-class AliasInline(TabularInline):  # type: ignore[misc]
+class NamedInline(TabularInline):  # type: ignore[misc]
+    """A table of rows to edit, in which each field is named for those who do not see its column's head."""
+
+    def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        """The field, with its name."""
+        field = super().formfield_for_dbfield(db_field, request, **kwargs)
+        if field is not None:
+            field.widget.attrs["aria-label"] = str(field.label)
+        return field
+
+
+class AliasInline(NamedInline):
     """Other names of a model."""
 
     model = ModelAlias
@@ -77,7 +88,7 @@ class AliasInline(TabularInline):  # type: ignore[misc]
     extra = 0
 
 
-class RouteInline(TabularInline):  # type: ignore[misc]
+class RouteInline(NamedInline):
     """Where calls to a model go."""
 
     model = Route
