@@ -47,10 +47,12 @@ class CostForm(forms.ModelForm):  # type: ignore[type-arg]
 
 for _name in TOKEN_CLASSES:
     CostForm.declared_fields[_name] = CostForm.base_fields[_name] = PriceField(
-        required=False, label=f"{_name} (USD per 1M)"
+        required=False, label=f"{_name.replace('_', ' ').capitalize()} (USD per 1M)"
     )
 for _name in SURCHARGES:
-    CostForm.declared_fields[_name] = CostForm.base_fields[_name] = UsdField(required=False, label=f"{_name} (USD)")
+    CostForm.declared_fields[_name] = CostForm.base_fields[_name] = UsdField(
+        required=False, label=f"{_name.replace('_', ' ').capitalize()} (USD)"
+    )
 
 
 def asked(request: HttpRequest) -> tuple[str, date, date]:
