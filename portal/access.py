@@ -13,6 +13,7 @@ from django.core.exceptions import PermissionDenied
 from django.db.models import Model, QuerySet
 from django.http import Http404, HttpRequest
 
+from billing.models import WebhookDelivery, WebhookEndpoint
 from portal import row_scope
 from portal.models import ApiKey, Membership, Project, Role, Tenant
 
@@ -35,6 +36,7 @@ class Permission(StrEnum):
     SEE_WALLET = "see_wallet"
     MANAGE_WALLET = "manage_wallet"
     MANAGE_TENANT = "manage_tenant"
+    MANAGE_WEBHOOKS = "manage_webhooks"
     SEE_AUDIT = "see_audit"
     MANAGE_OWN_TOKENS = "manage_own_tokens"
 
@@ -108,6 +110,19 @@ def api_key_for(tenant: Tenant, public_id: str) -> ApiKey:
     if not public_id.isalnum():  # the database takes no NUL
         raise Http404
     return one(ApiKey.objects.filter(tenant=tenant, public_id=public_id).select_related("project", "tenant"))
+
+
+def webhook_for(tenant: Tenant, endpoint_id: str) -> WebhookEndpoint:
+    """An endpoint of a tenant that ``tenant_for`` gave, unless it was removed; Http404 otherwise."""
+    if not endpoint_id.isprintable():  # the database takes no NUL
+        raise Http404
+    return one(WebhookEndpoint.objects.filter(tenant=tenant, pk=endpoint_id, removed_at=None))
+
+
+def delivery_for(tenant: Tenant, delivery_id: int) -> WebhookDelivery:
+    """A message to an endpoint of a tenant that ``tenant_for`` gave; Http404 otherwise."""
+    rows = WebhookDelivery.objects.filter(tenant=tenant, pk=delivery_id)
+    return one(rows.select_related("message", "endpoint"))
 
 
 def one(rows: QuerySet[T]) -> T:

@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -28,6 +29,7 @@ os.environ.update(
     REDIS_URL=SERVERS.redis.url(INDEX),
 )
 
+from tests.billing.receiver import Receiver  # noqa: E402
 from tests.product import Product  # noqa: E402
 from tests.sandbox_process import SandboxProcess  # noqa: E402
 
@@ -123,6 +125,15 @@ def product(server_path: Path) -> Iterator[Callable[..., Product]]:
     yield make
     for one in reversed(made):
         one.stop()
+
+
+@pytest.fixture
+def receiver(settings: Any) -> Iterator[Receiver]:
+    """A tenant's own system on this machine, which messages may be sent to."""
+    settings.ALLOW_PRIVATE_WEBHOOKS = True
+    one = Receiver()
+    yield one
+    one.close()
 
 
 @pytest.fixture(scope="module")

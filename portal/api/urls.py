@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.urls import path, re_path
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
-from portal.api import exports, invoice_files, invoices, keys, usage, wallet
+from portal.api import exports, invoice_files, invoices, keys, usage, wallet, webhooks
 from portal.api.missing import Missing
 
 app_name = "api"
@@ -32,6 +32,14 @@ urlpatterns = [
     path("exports/usage", exports.UsageExport.as_view(), name="export_usage"),
     path("exports/ledger", exports.LedgerExport.as_view(), name="export_ledger"),
     path("exports/invoices", exports.InvoicesExport.as_view(), name="export_invoices"),
+    path("webhooks", webhooks.Webhooks.as_view(), name="webhooks"),
+    path("webhooks/messages", webhooks.Messages.as_view(), name="webhook_messages"),
+    path("webhooks/messages/<int:delivery_id>", webhooks.Message.as_view(), name="webhook_message"),
+    path("webhooks/messages/<int:delivery_id>/resend", webhooks.MessageResend.as_view(), name="resend_message"),
+    path("webhooks/<slug:endpoint_id>", webhooks.Webhook.as_view(), name="webhook"),
+    path("webhooks/<slug:endpoint_id>/secret", webhooks.WebhookSecret.as_view(), name="rotate_webhook"),
+    path("webhooks/<slug:endpoint_id>/test", webhooks.WebhookTest.as_view(), name="test_webhook"),
+    path("webhooks/<slug:endpoint_id>/resend", webhooks.WebhookResend.as_view(), name="resend_failed"),
     path("schema", SpectacularAPIView.as_view(), name="schema"),
     path("docs", SpectacularSwaggerSplitView.as_view(url_name="api:schema"), name="docs"),
     re_path("", Missing.as_view(), name="missing"),

@@ -87,6 +87,7 @@ SIDEBAR = (
         (
             Link("Members", "people", "members", Permission.SEE_MEMBERS),
             Link("API tokens", "terminal", "tokens", Permission.MANAGE_OWN_TOKENS),
+            Link("Webhooks", "webhook", "webhooks", Permission.MANAGE_WEBHOOKS),
             Link("Audit log", "audit", "audit", Permission.SEE_AUDIT),
             Link("Settings", "settings", "settings", Permission.MANAGE_TENANT),
         ),

@@ -20,6 +20,8 @@ from portal.views import (
     tokens,
     usage,
     wallet,
+    webhook_log,
+    webhooks,
 )
 
 urlpatterns = [
@@ -66,6 +68,19 @@ urlpatterns = [
     path("t/<slug:slug>/invitations/<int:invitation_id>/revoke/", members.revoke_invitation, name="revoke_invitation"),
     path("t/<slug:slug>/tokens/", tokens.tokens, name="tokens"),
     path("t/<slug:slug>/tokens/<int:token_id>/revoke/", tokens.revoke_token, name="revoke_token"),
+    path("t/<slug:slug>/webhooks/", webhooks.webhooks, name="webhooks"),
+    path("t/<slug:slug>/webhooks/new/", webhooks.new_webhook, name="new_webhook"),
+    path("t/<slug:slug>/webhooks/messages/", webhook_log.webhook_messages, name="webhook_messages"),
+    path("t/<slug:slug>/webhooks/messages/<int:delivery_id>/", webhook_log.webhook_message, name="webhook_message"),
+    path(
+        "t/<slug:slug>/webhooks/messages/<int:delivery_id>/resend/", webhook_log.resend_message, name="resend_message"
+    ),
+    path("t/<slug:slug>/webhooks/<slug:endpoint_id>/", webhooks.webhook, name="webhook"),
+    path("t/<slug:slug>/webhooks/<slug:endpoint_id>/rotate/", webhooks.rotate_webhook, name="rotate_webhook"),
+    path("t/<slug:slug>/webhooks/<slug:endpoint_id>/remove/", webhooks.remove_webhook, name="remove_webhook"),
+    path("t/<slug:slug>/webhooks/<slug:endpoint_id>/switch/", webhooks.switch_webhook, name="switch_webhook"),
+    path("t/<slug:slug>/webhooks/<slug:endpoint_id>/test/", webhooks.test_webhook, name="test_webhook"),
+    path("t/<slug:slug>/webhooks/<slug:endpoint_id>/resend/", webhooks.resend_failed, name="resend_failed"),
     path("t/<slug:slug>/audit/", audit.audit, name="audit"),
     path("t/<slug:slug>/settings/", settings.settings, name="settings"),
 ]

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
 if TYPE_CHECKING:  # models can be imported only once pytest_configure has set Django up
-    from tests.billing.receiver import Receiver
     from tests.billing.world import World
 
 
@@ -26,14 +24,3 @@ def prepaid(db: None) -> World:
     from tests.billing.world import World
 
     return World(mode="prepaid")
-
-
-@pytest.fixture
-def receiver(settings: Any) -> Iterator[Receiver]:
-    """A tenant's own system on this machine, which messages may be sent to."""
-    from tests.billing.receiver import Receiver
-
-    settings.ALLOW_PRIVATE_WEBHOOKS = True
-    one = Receiver()
-    yield one
-    one.close()

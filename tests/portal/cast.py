@@ -10,6 +10,8 @@ from django.utils.timezone import now
 
 from billing import invoices
 from billing.meters import Usage
+from billing.webhooks import endpoints
+from billing.webhooks.endpoints import Wish
 from portal import api_keys, api_tokens, tenancy
 from portal.models import ApiKey, Membership, Project, Role, Tenant, User
 from portal.tenancy import as_operator, as_tenant
@@ -31,6 +33,8 @@ class House:
     invoice_id: int
     invitation_id: int
     membership: Membership
+    webhook_id: str
+    delivery_id: int
     token_id: int
     token_text: str
 
@@ -84,6 +88,10 @@ def house(owner: User) -> House:
     with as_operator():
         membership = tenancy.add_member(tenant=tenant, user=owner, role=Role.OWNER, actor=None, now=moment)
         invoice = invoices.draft(tenant=tenant, month="2027-03", now=world.clock)
+        wish = Wish("https://hooks.invalid/tollgate", ("invoice.paid",))
+        webhook = endpoints.add(tenant_id=tenant.pk, wish=wish, now=moment).endpoint
+        test = endpoints.send_test(endpoint=webhook, now=moment)
+        delivery = test.deliveries.get()
     with as_tenant(tenant.pk, owner.pk):
         issued = api_keys.issue(project=world.project, name="Web", limits=api_keys.NO_LIMITS, actor=owner, now=moment)
         offer = tenancy.invite(tenant=tenant, email="new@people.test", role=Role.DEVELOPER, actor=owner, now=moment)
@@ -100,6 +108,8 @@ def house(owner: User) -> House:
         invoice_id=invoice.pk,
         invitation_id=offer.invitation.pk,
         membership=membership,
+        webhook_id=webhook.pk,
+        delivery_id=delivery.pk,
         token_id=token.token.pk,
         token_text=token.text,
     )

@@ -40,6 +40,8 @@ OBJECTS: dict[str, tuple[str, Any]] = {
     "invitation_id": ("invitation_id", 999_999_999),
     "member_id": ("membership.pk", 999_999_999),
     "token_id": ("token_id", 999_999_999),
+    "endpoint_id": ("webhook_id", "ep_0"),
+    "delivery_id": ("delivery_id", 999_999_999),
 }
 
 PAGES = {
@@ -76,6 +78,17 @@ PAGES = {
     "member": Page(Permission.MANAGE_MEMBERS, "member_id"),
     "remove_member": Page(Permission.MANAGE_MEMBERS, "member_id"),
     "revoke_invitation": Page(Permission.MANAGE_MEMBERS, "invitation_id", method="POST"),
+    "webhooks": Page(Permission.MANAGE_WEBHOOKS),
+    "new_webhook": Page(Permission.MANAGE_WEBHOOKS),
+    "webhook": Page(Permission.MANAGE_WEBHOOKS, "endpoint_id"),
+    "rotate_webhook": Page(Permission.MANAGE_WEBHOOKS, "endpoint_id"),
+    "remove_webhook": Page(Permission.MANAGE_WEBHOOKS, "endpoint_id"),
+    "switch_webhook": Page(Permission.MANAGE_WEBHOOKS, "endpoint_id", method="POST"),
+    "test_webhook": Page(Permission.MANAGE_WEBHOOKS, "endpoint_id", method="POST"),
+    "resend_failed": Page(Permission.MANAGE_WEBHOOKS, "endpoint_id", method="POST"),
+    "webhook_messages": Page(Permission.MANAGE_WEBHOOKS),
+    "webhook_message": Page(Permission.MANAGE_WEBHOOKS, "delivery_id"),
+    "resend_message": Page(Permission.MANAGE_WEBHOOKS, "delivery_id", method="POST"),
     "audit": Page(Permission.SEE_AUDIT),
     "settings": Page(Permission.MANAGE_TENANT),
     "tokens": Page(Permission.MANAGE_OWN_TOKENS),
@@ -105,6 +118,14 @@ ENDPOINTS = {
     "api:invoice_ubl": Page(Permission.SEE_INVOICES, "invoice_id"),
     "api:invoice_csv": Page(Permission.SEE_INVOICES, "invoice_id"),
     "api:invoice_parquet": Page(Permission.SEE_INVOICES, "invoice_id"),
+    "api:webhooks": Page(Permission.MANAGE_WEBHOOKS),
+    "api:webhook": Page(Permission.MANAGE_WEBHOOKS, "endpoint_id"),
+    "api:rotate_webhook": Page(Permission.MANAGE_WEBHOOKS, "endpoint_id", method="POST"),
+    "api:test_webhook": Page(Permission.MANAGE_WEBHOOKS, "endpoint_id", method="POST"),
+    "api:resend_failed": Page(Permission.MANAGE_WEBHOOKS, "endpoint_id", method="POST"),
+    "api:webhook_messages": Page(Permission.MANAGE_WEBHOOKS),
+    "api:webhook_message": Page(Permission.MANAGE_WEBHOOKS, "delivery_id"),
+    "api:resend_message": Page(Permission.MANAGE_WEBHOOKS, "delivery_id", method="POST"),
 }
 
 #: Pages that refuse every POST.
@@ -122,6 +143,9 @@ READ_ONLY = {
     "invoice_csv",
     "invoice_parquet",
     "audit",
+    "webhooks",
+    "webhook_messages",
+    "webhook_message",
     "limits",
     "wallet",
 }
