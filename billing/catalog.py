@@ -48,6 +48,11 @@ def default_book() -> PriceBook:
     return PriceBook.objects.get_or_create(tenant=None, defaults={"name": "Default"})[0]
 
 
+def own_book(*, tenant_id: int, name: str) -> PriceBook:
+    """A tenant's own book; made on first use. What has no price in it costs what the default book says."""
+    return PriceBook.objects.get_or_create(tenant_id=tenant_id, defaults={"name": name[:100]})[0]
+
+
 def version_of(price: Price) -> PriceVersion:
     """A stored row, the base price or a variant, as the pure value that rates usage; without its variants."""
     numbers = {name: getattr(price, name) for name in NUMBERS}
