@@ -68,6 +68,7 @@ class InvoiceLineShown(serializers.Serializer[Any]):
     model = serializers.CharField()
     token_class = serializers.CharField()
     description = serializers.CharField(help_text="What a charge besides usage is for; else empty")
+    detail = serializers.DictField(help_text="How a charge of a contract came about, in USD and tokens; else empty")
     variant = serializers.CharField(help_text="When this price holds, such as above 200,000 prompt tokens; else empty")
     quantity = serializers.IntegerField()
     unit_price = serializers.CharField(help_text="USD per 1M tokens, or per counted surcharge")
@@ -134,7 +135,7 @@ class Invoice(TenantView):
     def get(self, request: Request, invoice_id: int) -> Response:
         """The invoice with its lines."""
         row = one(reports.invoices(tenant_id=self.tenant.pk).filter(pk=invoice_id))
-        lines = list(row.lines.order_by("position"))
+        lines = list(row.lines.select_related("charge").order_by("position"))
         variants = invoice_lines.variants_of(line.price_id for line in lines)
         shown = [_line(row, line, variants.get(line.price_id, "")) for line in lines]
         return Response({**InvoiceShown(row).data, "lines": shown, "taxes": _taxes(row)})
@@ -177,6 +178,7 @@ def _line(row: InvoiceRow, line: Any, variant: str) -> dict[str, object]:
         "model": line.model,
         "token_class": line.token_class,
         "description": line.description,
+        "detail": line.charge.detail if line.charge else {},
         "variant": variant,
         "quantity": line.quantity,
         "unit_price": usd(line.unit_price if counted else line.unit_price * (PICO_PER_USD // 10**6)),

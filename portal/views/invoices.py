@@ -12,7 +12,7 @@ from billing import invoice_lines, invoice_pdf, reports
 from billing.invoices import InvoiceProblem
 from billing.models import Invoice, InvoiceLine
 from billing.periods import PeriodProblem
-from portal import closing, invoice_facts, readings
+from portal import closing, contract_facts, invoice_facts, readings
 from portal.access import Permission, one
 from portal.forms import MonthForm
 from portal.models import Tenant
@@ -33,6 +33,8 @@ def invoices(request: TenantRequest, tenant: Tenant) -> HttpResponse:
         "models": readings.shares(month.by_model, "model", readings.Names(tenant)),
         "wallet": reports.wallet(tenant_id=tenant.pk),
         "invoices": reports.invoices(tenant_id=tenant.pk),
+        "contracts": contract_facts.shown(tenant=tenant, label=month.period.label, now=moment),
+        "coming": contract_facts.coming(tenant=tenant, now=moment),
         "form": MonthForm(today=month.period.label),
         "today": localdate(),
     }
@@ -57,11 +59,11 @@ def draft_invoice(request: TenantRequest, tenant: Tenant) -> HttpResponse:
 def invoice(request: TenantRequest, tenant: Tenant, invoice_id: int) -> HttpResponse:
     """One invoice with its lines."""
     shown = _invoice(tenant, invoice_id)
-    lines = list(shown.lines.order_by("position"))
+    lines = list(shown.lines.select_related("charge").order_by("position"))
     variants = invoice_lines.variants_of(line.price_id for line in lines)
     context = {
         "invoice": shown,
-        "lines": [(_counted(line, variants), line) for line in lines],
+        "lines": [(_counted(line, variants), _how(line), line) for line in lines],
         "running": shown.period_end_at > now(),
         "evidence": shown.snapshot.get("evidence"),
         "facts": invoice_facts.of(shown),
@@ -137,6 +139,11 @@ def _counted(line: InvoiceLine, variants: dict[int, str]) -> str:
         return line.description
     words = CLASS_WORDS.get(line.token_class, line.token_class)
     return f"{words}, {variants[line.price_id]}" if line.price_id in variants else words
+
+
+def _how(line: InvoiceLine) -> list[str]:
+    """How the amount of a charge came about."""
+    return contract_facts.how(line.charge.detail) if line.charge else []
 
 
 def _invoice(tenant: Tenant, invoice_id: int) -> Invoice:

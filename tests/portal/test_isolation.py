@@ -112,6 +112,7 @@ ENDPOINTS = {
     "api:redeem_voucher": Page(Permission.MANAGE_WALLET, method="POST"),
     "api:top_up_rule": Page(Permission.MANAGE_WALLET, method="DELETE"),
     "api:balance_alerts": Page(Permission.MANAGE_WALLET, method="PUT"),
+    "api:contract": Page(Permission.SEE_INVOICES),
     "api:invoices": Page(Permission.SEE_INVOICES),
     "api:invoice": Page(Permission.SEE_INVOICES, "invoice_id"),
     "api:invoice_pdf": Page(Permission.SEE_INVOICES, "invoice_id"),
