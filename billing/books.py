@@ -5,14 +5,17 @@ Each check is one statement, so that it sees one moment, and returns a row for e
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from typing import Any
 
 from django.db import connection
 
 from billing import payment_checks
 
+WORK_MEM = "128MB"
 OVERDUE_S = 60
 """How long an open call may be without a living owner, or past its deadline, before it counts as lost."""
 
@@ -69,37 +72,71 @@ class Report:
         }
 
 
-def check(*, tenant_id: int | None = None, tell: Callable[[str], None] = lambda _done: None) -> Report:
-    """Check one tenant's books, or everyone's. Reads every event; run it as the operator. ``tell`` hears how far."""
-    sums = _sums(tenant_id)
+def check(
+    *, tenant_id: int | None = None, since: datetime | None = None, tell: Callable[[str], None] = lambda _done: None
+) -> Report:
+    """Check one tenant's books, or everyone's. Reads every event; run it as the operator. ``tell`` hears how far.
+
+    With ``since``, the start of one of the tenant's months, that and later months alone are checked, and no balance
+    that reaches back before it: what is spent of limits that began earlier, and credit.
+    """
+    with _memory():
+        return _check({"tenant": tenant_id, "since": since, "overdue": OVERDUE_S}, tell)
+
+
+def _check(values: dict[str, Any], tell: Callable[[str], None]) -> Report:
+    checks = CHECKS if values["since"] is None else CHECKS_AT_CLOSING
+    tell(f"0 of {len(checks)}: A = B = C = D")
+    sums = _sums(values)
     differences = [
         Difference("A = B = C = D", row.tenant_id, row.period, f"A {row.a_events}",
                    f"B {row.b_rollups}, C {row.c_ledger}, D {row.d_invoices}")
         for row in sums
         if not row.agree
     ]  # fmt: skip
-    for number, (name, query) in enumerate(CHECKS.items(), 1):
-        tell(f"{number} of {len(CHECKS)}: {name}")
-        differences += [Difference(name, tenant, *map(str, rest)) for tenant, *rest in _rows(query, tenant_id)]
+    for number, (name, query) in enumerate(checks.items(), 1):
+        tell(f"{number} of {len(checks)}: {name}")
+        differences += [Difference(name, tenant, *map(str, rest)) for tenant, *rest in _rows(query, values)]
     return Report(tuple(sums), tuple(differences))
 
 
-def _sums(tenant_id: int | None) -> list[Sums]:
+@contextmanager
+def _memory() -> Iterator[None]:
+    """Room to sort and group the calls of a month: a statement takes a few times this at most, then goes to disk."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT current_setting('work_mem')")
+        (before,) = cursor.fetchone()
+        cursor.execute("SELECT set_config('work_mem', %s, false)", [WORK_MEM])
+    yield
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT set_config('work_mem', %s, false)", [before])
+
+
+def _sums(values: dict[str, Any]) -> list[Sums]:
     return [
         Sums(tenant, period, currency, *(int(amount) for amount in amounts))
-        for tenant, period, currency, *amounts in _rows(SUMS, tenant_id)
+        for tenant, period, currency, *amounts in _rows(SUMS, values)
     ]
 
 
-def _rows(query: str, tenant_id: int | None) -> list[tuple[Any, ...]]:
+def _rows(query: str, values: dict[str, Any]) -> list[tuple[Any, ...]]:
     with connection.cursor() as cursor:
-        cursor.execute(query, {"tenant": tenant_id, "overdue": OVERDUE_S})
+        cursor.execute(query, values)
         found: list[tuple[Any, ...]] = cursor.fetchall()
         return found
 
 
 def _mine(column: str) -> str:
     return f"(%(tenant)s::bigint IS NULL OR {column} = %(tenant)s)"
+
+
+def _recent(column: str) -> str:
+    return f"(%(since)s::timestamptz IS NULL OR {column} >= %(since)s)"
+
+
+def _recent_id(column: str) -> str:
+    """The same of an event's id, which begins with its time."""
+    return f"(%(since)s::timestamptz IS NULL OR {column} >= uuid_floor(%(since)s))"
 
 
 def _month(column: str) -> str:
@@ -121,11 +158,16 @@ zones AS MATERIALIZED (
 
 SUMS = f"""
 WITH {ZONES}, events AS MATERIALIZED (
-    SELECT u.tenant_id, {_month("u.opened_at")} AS period, u.transfer_id IS NULL AS unposted, sum(u.cost) AS cost
+    SELECT b.tenant_id, {_month("b.bucket")} AS period, b.unposted, sum(b.cost) AS cost
     FROM (
-        SELECT tenant_id, opened_at, transfer_id, cost FROM billing_usageevent WHERE state = 'settled'
-        UNION ALL SELECT tenant_id, opened_at, transfer_id, cost FROM billing_usageadjustment
-    ) u JOIN zones z ON z.id = u.tenant_id GROUP BY 1, 2, 3
+        SELECT tenant_id, date_bin('15 minutes', opened_at, timestamptz 'epoch') AS bucket,
+            transfer_id IS NULL AS unposted, sum(cost) AS cost FROM (
+                SELECT tenant_id, opened_at, transfer_id, cost FROM billing_usageevent
+                WHERE state = 'settled' AND {_mine("tenant_id")} AND {_recent_id("id")}
+                UNION ALL SELECT tenant_id, opened_at, transfer_id, cost FROM billing_usageadjustment
+                WHERE {_mine("tenant_id")} AND {_recent_id("event_id")}
+            ) u GROUP BY 1, 2, 3
+    ) b JOIN zones z ON z.id = b.tenant_id GROUP BY 1, 2, 3
 ), posted AS MATERIALIZED (
     SELECT e.tenant_id, {_month("t.effective_at")} AS period, e.currency, i.transfer_id IS NULL AS uninvoiced,
         sum(e.amount) AS amount
@@ -133,24 +175,34 @@ WITH {ZONES}, events AS MATERIALIZED (
     JOIN billing_ledgerentry e ON e.transfer_id = t.id
     JOIN billing_ledgeraccount k ON k.id = e.account_id AND k.tenant_id = t.tenant_id
     LEFT JOIN billing_invoicedtransfer i ON i.transfer_id = t.id
-    WHERE t.kind IN ('usage', 'adjustment', 'charge') GROUP BY 1, 2, 3, 4
+    WHERE t.kind IN ('usage', 'adjustment', 'charge') AND {_mine("t.tenant_id")} AND {_recent("t.effective_at")}
+    GROUP BY 1, 2, 3, 4
 ), parts (tenant_id, period, currency, a, b, c, d) AS (
     SELECT tenant_id, period, 'USD', cost, 0, 0, 0 FROM events
     UNION ALL SELECT tenant_id, period, 'USD', 0, cost, cost, cost FROM events WHERE unposted
     UNION ALL SELECT r.tenant_id, {_month("r.bucket_at")}, 'USD', 0, r.cost, 0, 0
         FROM billing_usagerollup r JOIN zones z ON z.id = r.tenant_id
+        WHERE {_mine("r.tenant_id")} AND {_recent("r.bucket_at")}
     UNION ALL SELECT c.tenant_id, CASE WHEN z.moved THEN 'all' ELSE c.period_label END, 'USD', c.exact, c.exact, 0, 0
-        FROM billing_charge c JOIN zones z ON z.id = c.tenant_id
+        FROM billing_charge c JOIN zones z ON z.id = c.tenant_id WHERE {_recent("c.effective_at")}
     UNION ALL SELECT tenant_id, period, currency, 0, 0, amount, CASE WHEN uninvoiced THEN amount ELSE 0 END FROM posted
     UNION ALL SELECT l.tenant_id, CASE WHEN z.moved THEN 'all' ELSE l.period_label END, 'USD', 0, 0, 0, l.exact
         FROM billing_invoiceline l JOIN billing_invoice i ON i.id = l.invoice_id AND i.kind = 'invoice'
         JOIN zones z ON z.id = l.tenant_id
+        WHERE %(since)s::timestamptz IS NULL OR l.period_label >= {_month("%(since)s::timestamptz")}
 )
 SELECT tenant_id, period, currency, sum(a), sum(b), sum(c), sum(d) FROM parts GROUP BY 1, 2, 3 ORDER BY 1, 2, 3
 """
 
 _UNIT = "power(10::numeric, 12 - CASE i.currency WHEN 'JPY' THEN 0 WHEN 'KWD' THEN 3 ELSE 2 END)"
 """How many 10⁻¹² of its currency's unit a minor unit of an invoice is (ISO 4217)."""
+
+BALANCES = {
+    "wallet limit = credit limit + credits",
+    "credit granted = used + expired + refunded + left",
+    "wallet = credit left - due",
+}
+"""Checks that add up everything there ever was of a tenant."""
 
 CHECKS = {
     "open holds = held": f"""
@@ -163,11 +215,13 @@ CHECKS = {
     "spent = costs + charges + rounding + tax - credited": f"""
         WITH costs AS (
             SELECT x.id, sum(c.cost) AS spent FROM (
-                SELECT e.allowances, e.cost FROM billing_usageevent e WHERE e.cost <> 0 AND {_mine("e.tenant_id")}
+                SELECT e.allowances, e.cost FROM billing_usageevent e
+                WHERE e.cost <> 0 AND {_mine("e.tenant_id")} AND {_recent_id("e.id")}
                 UNION ALL
                 SELECT e.allowances, d.cost FROM billing_usageadjustment d
                 JOIN billing_usageevent e ON e.tenant_id = d.tenant_id AND e.id = d.event_id
-                WHERE {_mine("d.tenant_id")}) c, unnest(c.allowances) x (id) GROUP BY x.id
+                WHERE {_mine("d.tenant_id")} AND {_recent_id("d.event_id")}) c, unnest(c.allowances) x (id)
+            GROUP BY x.id
         ), roundings AS (
             SELECT tenant_id, sum(CASE kind WHEN 'invoice' THEN usd_total - exact ELSE -usd_total END) AS amount
             FROM billing_invoice WHERE number IS NOT NULL AND {_mine("tenant_id")} GROUP BY tenant_id
@@ -178,7 +232,7 @@ CHECKS = {
         SELECT a.tenant_id, 'allowance ' || a.id,
             coalesce(c.spent, 0) + CASE WHEN a.kind = 'wallet' THEN coalesce(r.amount, 0) ELSE 0 END, a.spent
         FROM billing_allowance a LEFT JOIN costs c USING (id) LEFT JOIN besides r ON r.tenant_id = a.tenant_id
-        WHERE {_mine("a.tenant_id")} AND a.spent <>
+        WHERE {_mine("a.tenant_id")} AND {_recent("a.starts_at")} AND a.spent <>
             coalesce(c.spent, 0) + CASE WHEN a.kind = 'wallet' THEN coalesce(r.amount, 0) ELSE 0 END""",
     "credit granted = used + expired + refunded + left": f"""
         SELECT g.tenant_id, 'credit ' || g.id, g.amount - coalesce(u.amount, 0), g.unused FROM billing_creditgrant g
@@ -205,7 +259,8 @@ CHECKS = {
             + e.output_audio * p.output_audio::numeric + e.output_image * p.output_image::numeric + p.per_request
             + e.web_searches * coalesce(p.per_web_search, 0)::numeric + e.images * coalesce(p.per_image, 0)::numeric
             AS cost) r
-        WHERE e.state = 'settled' AND {_mine("e.tenant_id")} AND e.cost IS DISTINCT FROM r.cost""",
+        WHERE e.state = 'settled' AND {_mine("e.tenant_id")} AND {_recent_id("e.id")}
+            AND e.cost IS DISTINCT FROM r.cost""",
     "every open call has a living owner": f"""
         SELECT e.tenant_id, 'req_' || left(replace(e.id::text, '-', ''), 24), 'ended', 'open since ' || e.opened_at
         FROM billing_usageevent e LEFT JOIN billing_journalowner o ON o.id = e.owner
@@ -216,44 +271,41 @@ CHECKS = {
         WITH sums AS (
             SELECT u.transfer_id, sum(u.cost) AS cost, min(u.tenant_id) AS tenant_id, max(u.tenant_id) AS other
             FROM (SELECT transfer_id, cost, tenant_id FROM billing_usageevent
-                    WHERE transfer_id IS NOT NULL AND {_mine("tenant_id")}
+                    WHERE transfer_id IS NOT NULL AND {_mine("tenant_id")} AND {_recent_id("id")}
                 UNION ALL SELECT transfer_id, cost, tenant_id FROM billing_usageadjustment
-                    WHERE transfer_id IS NOT NULL AND {_mine("tenant_id")}) u GROUP BY 1
+                    WHERE transfer_id IS NOT NULL AND {_mine("tenant_id")} AND {_recent_id("event_id")}) u GROUP BY 1
         ), booked AS (
             SELECT t.id, t.tenant_id, coalesce(sum(e.amount) FILTER (WHERE k.tenant_id = t.tenant_id), 0) AS amount
             FROM billing_transfer t LEFT JOIN billing_ledgerentry e ON e.transfer_id = t.id
             LEFT JOIN billing_ledgeraccount k ON k.id = e.account_id
-            WHERE t.kind IN ('usage', 'adjustment') AND {_mine("t.tenant_id")} GROUP BY 1, 2)
+            WHERE t.kind IN ('usage', 'adjustment') AND {_mine("t.tenant_id")} AND {_recent("t.effective_at")}
+            GROUP BY 1, 2)
         SELECT coalesce(b.tenant_id, s.tenant_id), 'transfer ' || coalesce(b.id, s.transfer_id), s.cost, b.amount
         FROM sums s FULL JOIN booked b ON b.id = s.transfer_id
         WHERE s.cost IS DISTINCT FROM b.amount OR s.tenant_id <> b.tenant_id OR s.other <> b.tenant_id""",
     "roll-ups = posted calls": f"""
-        WITH events AS (
-            SELECT e.tenant_id, date_bin('15 minutes', e.opened_at, timestamptz 'epoch') AS bucket, e.project_id,
-                e.api_key_id, e.model, e.price_id, count(*) AS requests, sum(e.cost) AS cost
-            FROM billing_usageevent e WHERE e.transfer_id IS NOT NULL AND {_mine("e.tenant_id")}
-            GROUP BY 1, 2, 3, 4, 5, 6
-        ), late AS (
-            SELECT a.tenant_id, date_bin('15 minutes', a.opened_at, timestamptz 'epoch') AS bucket, a.project_id,
-                a.api_key_id, a.model, a.price_id, sum(a.cost) AS cost
-            FROM billing_usageadjustment a WHERE a.transfer_id IS NOT NULL AND {_mine("a.tenant_id")}
-            GROUP BY 1, 2, 3, 4, 5, 6
-        ), used AS (
-            SELECT tenant_id, bucket, project_id, api_key_id, model, price_id, sum(requests) AS requests,
-                sum(cost) AS cost
-            FROM (SELECT * FROM events UNION ALL
-                SELECT tenant_id, bucket, project_id, api_key_id, model, price_id, 0, cost FROM late) u
-            GROUP BY 1, 2, 3, 4, 5, 6
+        WITH used AS (
+            SELECT u.tenant_id, date_bin('15 minutes', u.opened_at, timestamptz 'epoch') AS bucket, u.project_id,
+                u.api_key_id, u.model, u.price_id, sum(u.requests) AS requests, sum(u.cost) AS cost
+            FROM (
+                SELECT tenant_id, opened_at, project_id, api_key_id, model, price_id, 1 AS requests, cost
+                FROM billing_usageevent WHERE transfer_id IS NOT NULL AND {_mine("tenant_id")} AND {_recent_id("id")}
+                UNION ALL SELECT tenant_id, opened_at, project_id, api_key_id, model, price_id, 0, cost
+                FROM billing_usageadjustment
+                WHERE transfer_id IS NOT NULL AND {_mine("tenant_id")} AND {_recent_id("event_id")}
+            ) u GROUP BY 1, 2, 3, 4, 5, 6
         ), rolled AS (
             SELECT tenant_id, bucket_at AS bucket, project_id, api_key_id, model, price_id, requests, cost
-            FROM billing_usagerollup WHERE {_mine("tenant_id")})
+            FROM billing_usagerollup WHERE {_mine("tenant_id")} AND {_recent("bucket_at")})
         SELECT coalesce(u.tenant_id, r.tenant_id), coalesce(u.model, r.model) || ' ' || coalesce(u.bucket, r.bucket),
             u.requests || ' for ' || u.cost, r.requests || ' for ' || r.cost
         FROM used u FULL JOIN rolled r USING (tenant_id, bucket, project_id, api_key_id, model, price_id)
         WHERE (u.requests, u.cost) IS DISTINCT FROM (r.requests, r.cost)""",
     "transfers sum to zero": f"""
         SELECT e.tenant_id, 'transfer ' || e.transfer_id, 0, sum(e.amount) FROM billing_ledgerentry e
-        WHERE {_mine("e.tenant_id")} GROUP BY e.tenant_id, e.transfer_id, e.currency HAVING sum(e.amount) <> 0""",
+        WHERE {_mine("e.tenant_id")} AND (%(since)s::timestamptz IS NULL OR EXISTS (
+            SELECT FROM billing_transfer t WHERE t.id = e.transfer_id AND {_recent("t.effective_at")}))
+        GROUP BY e.tenant_id, e.transfer_id, e.currency HAVING sum(e.amount) <> 0""",
     "invoice = its lines = its transfers": f"""
         SELECT i.tenant_id, coalesce(i.number, 'draft ' || i.period_label), i.exact || ' and ' || i.subtotal,
             coalesce(l.exact, 0) || ' and ' || coalesce(l.amount, 0) || ', transfers ' || coalesce(t.amount, 0)
@@ -264,7 +316,8 @@ CHECKS = {
             JOIN billing_ledgerentry e ON e.transfer_id = x.transfer_id
             JOIN billing_ledgeraccount k ON k.id = e.account_id AND k.tenant_id IS NOT NULL
             WHERE x.invoice_id = i.id) t ON true
-        WHERE {_mine("i.tenant_id")} AND (i.exact <> coalesce(l.exact, 0) OR i.subtotal <> coalesce(l.amount, 0)
+        WHERE {_mine("i.tenant_id")} AND {_recent("i.period_end_at")}
+            AND (i.exact <> coalesce(l.exact, 0) OR i.subtotal <> coalesce(l.amount, 0)
             OR i.kind = 'invoice' AND i.exact <> coalesce(t.amount, 0))""",
     "rounded = exact + rounding": f"""
         SELECT i.tenant_id, i.number, i.subtotal * u.unit, x.exact + coalesce(r.amount, 0)
@@ -310,4 +363,25 @@ CHECKS = {
         LEFT JOIN billing_invoice i ON i.number LIKE s.series || '-' || s.year || '-%%'
         WHERE %(tenant)s::bigint IS NULL GROUP BY s.id HAVING count(i.id) <> s.last_number""",
     **payment_checks.CHECKS,
+}
+
+CHECKS_AT_CLOSING = {
+    **{name: query for name, query in CHECKS.items() if name not in BALANCES},
+    "spent of the wallet = invoiced + to be invoiced": f"""
+        WITH parts (tenant_id, amount) AS (
+            SELECT tenant_id,
+                CASE WHEN kind <> 'invoice' THEN -usd_total WHEN number IS NULL THEN exact ELSE usd_total END
+            FROM billing_invoice WHERE (number IS NOT NULL OR kind = 'invoice') AND {_mine("tenant_id")}
+            UNION ALL SELECT tenant_id, cost FROM billing_usageevent
+            WHERE state = 'settled' AND transfer_id IS NULL AND {_mine("tenant_id")}
+            UNION ALL SELECT tenant_id, cost FROM billing_usageadjustment
+            WHERE transfer_id IS NULL AND {_mine("tenant_id")}
+            UNION ALL SELECT t.tenant_id, e.amount FROM billing_transfer t
+            JOIN billing_ledgerentry e ON e.transfer_id = t.id
+            JOIN billing_ledgeraccount k ON k.id = e.account_id AND k.tenant_id = t.tenant_id
+            WHERE t.kind IN ('usage', 'adjustment', 'charge') AND {_mine("t.tenant_id")}
+                AND NOT EXISTS (SELECT FROM billing_invoicedtransfer i WHERE i.transfer_id = t.id))
+        SELECT a.tenant_id, 'allowance ' || a.id, p.amount, a.spent FROM billing_allowance a
+        CROSS JOIN LATERAL (SELECT coalesce(sum(amount), 0) AS amount FROM parts p WHERE p.tenant_id = a.tenant_id) p
+        WHERE a.kind = 'wallet' AND {_mine("a.tenant_id")} AND a.spent <> p.amount""",
 }

@@ -43,6 +43,13 @@ app.conf.beat_schedule = {
     "overruns": {"task": "proxy.find_overruns", "schedule": 600, "options": {"expires": 600}},
     "learn": {"task": "proxy.learn_estimates", "schedule": 600, "options": {"expires": 600}},
     "close": {"task": "billing.close_periods", "schedule": crontab(minute="20"), "options": {"expires": 3600}},
+    "close_from_the_end": {
+        "task": "billing.close_periods",
+        "kwargs": {"backwards": True},
+        "schedule": crontab(minute="20"),
+        "options": {"expires": 3600},
+    },
+    "exports": {"task": "billing.make_exports", "schedule": 30, "options": {"expires": 30}},
     "remind": {"task": "billing.remind", "schedule": crontab(minute="50"), "options": {"expires": 3600}},
     "vat_ids": {"task": "billing.check_vat_ids", "schedule": crontab(minute="5"), "options": {"expires": 3600}},
     "check": {"task": "billing.check_books", "schedule": crontab(hour="3", minute="40"), "options": {"expires": 3600}},

@@ -5,7 +5,17 @@ from __future__ import annotations
 import logging
 from datetime import datetime, timedelta
 
-from billing import books, contract_months, credit_rounds, invoice_doubts, invoices, posting, reports, terms
+from billing import (
+    books,
+    contract_months,
+    credit_rounds,
+    invoice_doubts,
+    invoices,
+    posted,
+    posting,
+    reports,
+    terms,
+)
 from billing.invoices import CarriedOver, InvoiceProblem
 from billing.models import Invoice
 from billing.parties import Tenant
@@ -73,8 +83,12 @@ def draft(*, tenant: Tenant, month: str, now: datetime) -> Invoice:
 
 
 def doubts(invoice: Invoice) -> str:
-    """Why a draft should wait for a person, in words; empty if nothing speaks against its number."""
-    differences = books.check(tenant_id=invoice.tenant_id).differences
+    """Why a draft should wait for a person, in words; empty if nothing speaks against its number.
+
+    The tenant's books are checked from the first month on that something of is on the draft; the nightly check reads
+    what is closed, too.
+    """
+    differences = books.check(tenant_id=invoice.tenant_id, since=posted.begins(invoice)).differences
     if differences:
         first = differences[0]
         logger.error("books of tenant %s differ: %s", invoice.tenant_id, first)

@@ -10,9 +10,10 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import connection
+from django.db.models import Min
 
-from billing.models import Invoice
-from billing.periods import FIRST_DAY
+from billing.models import Invoice, Transfer
+from billing.periods import FIRST_DAY, month_of
 
 BUCKET = timedelta(minutes=15)
 
@@ -56,6 +57,17 @@ def stretches(invoice: Invoice) -> list[Stretch]:
             Stretch(label, ids, first or FIRST_DAY, last + BUCKET if last else FIRST_DAY)
             for label, ids, first, last in cursor.fetchall()
         ]
+
+
+def begins(invoice: Invoice) -> datetime | None:
+    """The start of the first month that something on a draft is of; None where the tenant's months were others once."""
+    zone, anchor = invoice.tenant.timezone, invoice.tenant.billing_anchor_day
+    others = Invoice.objects.filter(tenant_id=invoice.tenant_id).exclude(timezone=zone, anchor_day=anchor)
+    if others.exists():
+        return None
+    mine = Transfer.objects.filter(invoicedtransfer__invoice=invoice)
+    first = mine.aggregate(first=Min("effective_at"))["first"] or invoice.period_start_at
+    return min(invoice.period_start_at, month_of(first, zone, anchor).start)
 
 
 EVENTS = """billing_usageevent

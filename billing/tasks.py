@@ -30,6 +30,7 @@ from billing import (
 )
 from billing.card_payments import charges, events
 from billing.celery import app
+from billing.exports import jobs as export_jobs
 from billing.models import BooksCheck
 from billing.vat_ids import VatIdProblem
 from billing.webhooks import endpoints, watch
@@ -108,9 +109,17 @@ def forget(**_unknown: Any) -> None:
 
 
 @app.task(name="billing.close_periods")
-def close_periods(*, tenant: str | None = None, **_unknown: Any) -> None:
-    """Close last month for every tenant whose zone has left it some hours ago, or for one tenant (slug)."""
-    for each in [parties.tenant_by_slug(tenant)] if tenant else list(parties.every_tenant()):
+def close_periods(*, tenant: str | None = None, backwards: bool = False, **_unknown: Any) -> None:
+    """Close last month for every tenant whose zone has left it some hours ago, or for one tenant (slug).
+
+    Two of them run, from both ends of the list, and meet: what one has closed is nothing to do for the other.
+    """
+    if not tenant:
+        posting.post_everything(now=current_time())
+    tenants = [parties.tenant_by_slug(tenant)] if tenant else list(parties.every_tenant())
+    for place, each in enumerate(reversed(tenants) if backwards else tenants):
+        if place and place % 100 == 0:
+            logger.info("closing months: %s of %s tenants looked at", place, len(tenants))
         try:
             invoice = closing.close_ended(tenant=each, now=current_time())
         except Exception:  # one tenant's trouble is logged and keeps nobody else's invoice
@@ -118,6 +127,13 @@ def close_periods(*, tenant: str | None = None, **_unknown: Any) -> None:
             continue
         if invoice:
             logger.info("month of tenant %s: %s %s", each.id, invoice, invoice.parked_reason)
+
+
+@app.task(name="billing.make_exports")
+def make_exports(**_unknown: Any) -> None:
+    """Make the exports that were asked for, and delete those that were kept long enough."""
+    export_jobs.make_waiting()
+    export_jobs.forget(now=current_time())
 
 
 @app.task(name="billing.remind")

@@ -41,6 +41,7 @@ def finalise(*, invoice: Invoice, actor: User | None, now: datetime) -> Invoice:
     with as_operator():
         if reason := billing_closing.doubts(invoice):
             return invoices.park(invoice=invoice, reason=reason)
+        invoices.seal(invoice=invoice, now=now)  # reads every call: before the tenant's lock is taken
         audit.record(
             tenant=invoice.tenant,
             actor=actor,
