@@ -9,8 +9,8 @@ from django.core.handlers.asgi import ASGIRequest
 from django.http import HttpRequest, StreamingHttpResponse
 
 from billing.exports import files
-from billing.exports.pages import Export, pages
-from billing.periods import FIRST_DAY, Period
+from billing.exports.span import Export, Span
+from billing.periods import Period
 from portal.models import Tenant
 from portal.tenancy import as_tenant
 
@@ -21,7 +21,7 @@ def download(
     request: HttpRequest, tenant: Tenant, export: Export, *, first: Period, last: Period, kind: str
 ) -> StreamingHttpResponse:
     """The file of an export over whole months, ``kind`` csv or parquet. Memory holds one page of it."""
-    found = pages(export, tenant_id=tenant.pk, start=first.start, end=last.end or FIRST_DAY, zone=tenant.timezone)
+    found = export.pages(Span.of(tenant, first, last))
     parts = files.csv_parts(export.columns, found) if kind == "csv" else files.parquet_parts(export.columns, found)
     content = _parts_of(tenant.pk, parts) if isinstance(request, ASGIRequest) else parts
     answer = StreamingHttpResponse(content, content_type=TYPES[kind])

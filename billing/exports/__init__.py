@@ -1,1 +1,1 @@
-"""A tenant's calls, usage, ledger and invoices as files: read page by page, written as CSV or Parquet."""
+"""A tenant's calls, usage, ledger, invoices and costs as files: read page by page, written as CSV or Parquet."""

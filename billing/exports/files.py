@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import IO, Any
 
 from billing.exports.columns import Column, Type
-from billing.exports.pages import Row
+from billing.exports.span import Row
 from billing.money import PICO_PER_USD
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r")

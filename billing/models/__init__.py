@@ -20,6 +20,7 @@ from billing.models.credits import (
     VoucherRedemption,
 )
 from billing.models.evidence import Evidence
+from billing.models.exports import ExportJob, ExportPart
 from billing.models.invoices import Invoice, InvoicedTransfer, InvoiceLine, InvoiceSeries
 from billing.models.invoicing import ExchangeRate, InvoiceEvent, InvoiceTax, TaxRate, VatCheck
 from billing.models.ledger import LedgerAccount, LedgerEntry, Transfer
@@ -45,6 +46,8 @@ __all__ = [
     "CreditUse",
     "Evidence",
     "ExchangeRate",
+    "ExportJob",
+    "ExportPart",
     "FreeTokens",
     "Invoice",
     "InvoiceEvent",

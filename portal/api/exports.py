@@ -10,7 +10,7 @@ from rest_framework import serializers
 from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 
-from billing.exports.pages import EXPORTS
+from billing.exports.kinds import EXPORTS
 from billing.periods import PeriodProblem, month, month_of
 from portal.access import Permission
 from portal.api.strict import StrictSerializer, read_query

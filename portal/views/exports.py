@@ -10,7 +10,7 @@ from django.http.response import HttpResponseBase
 from django.utils.timezone import now
 from django.views.decorators.http import require_safe
 
-from billing.exports.pages import EXPORTS
+from billing.exports.kinds import EXPORTS
 from billing.periods import Period, PeriodProblem, month, month_of
 from portal.access import Permission
 from portal.downloads import download

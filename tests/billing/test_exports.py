@@ -18,7 +18,8 @@ from billing import charges, closing, reports
 from billing.charges import Wanted
 from billing.exports import files, pages
 from billing.exports.columns import Column, Type
-from billing.exports.pages import EXPORTS
+from billing.exports.kinds import EXPORTS
+from billing.exports.span import Span
 from billing.meters import Usage
 from billing.models import LedgerEntry, UsageEvent
 from billing.periods import month
@@ -61,7 +62,7 @@ def read_parquet(world: World, kind: str) -> list[dict[str, Any]]:
 
 def found(world: World, kind: str) -> Iterator[list[Any]]:
     end = world.clock + timedelta(days=60)
-    return pages.pages(EXPORTS[kind], tenant_id=world.tenant.id, start=MARCH.start, end=end, zone="Europe/Paris")
+    return EXPORTS[kind].pages(Span(world.tenant, MARCH.start, end))
 
 
 @pytest.mark.parametrize("kind", sorted(EXPORTS))

@@ -11,8 +11,9 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from billing import parties
 from billing.exports import files
-from billing.exports.pages import EXPORTS, Row, pages
-from billing.periods import FIRST_DAY, PeriodProblem, month
+from billing.exports.kinds import EXPORTS
+from billing.exports.span import Row, Span
+from billing.periods import PeriodProblem, month
 
 
 class Command(BaseCommand):
@@ -40,7 +41,7 @@ class Command(BaseCommand):
         if last.start < first.start:
             raise CommandError(f"{last.label} is before {first.label}.", returncode=2)
         export = EXPORTS[options["kind"]]
-        found = pages(export, tenant_id=tenant.id, start=first.start, end=last.end or FIRST_DAY, zone=tenant.timezone)
+        found = export.pages(Span.of(tenant, first, last))
         unfinished = path.with_name(f".{path.name}.part")
         try:
             with unfinished.open("wb") as target:
