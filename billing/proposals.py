@@ -116,6 +116,14 @@ def propose(change: Change, *, actor_id: int | None, now: datetime) -> PriceProp
     )  # fmt: skip
 
 
+def is_new(change: Change, *, now: datetime) -> bool:
+    """Whether proposing a change would make a proposal; raises as proposing would. Keeps nothing."""
+    with transaction.atomic():
+        made = propose(change, actor_id=None, now=now)
+        transaction.set_rollback(True)
+    return made is not None
+
+
 @transaction.atomic
 def approve(*, proposal_id: int, actor_id: int, now: datetime) -> PriceProposal:
     """Publish what was proposed, as another operator, exactly as it was proposed.

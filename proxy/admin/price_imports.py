@@ -185,7 +185,9 @@ def _names(request: HttpRequest, field: str, rows: list[PriceProposal]) -> froze
 
 
 def _tell(request: HttpRequest, outcome: review.Outcome) -> None:
-    if outcome.applied:
+    if outcome.proposal:
+        messages.success(request, f"{outcome.proposal} waits for another operator: {_listed(outcome.applied)}.")
+    elif outcome.applied:
         messages.success(request, f"Applied: {_listed(outcome.applied)}.")
     if outcome.already:
         messages.info(request, f"In force already: {_listed(outcome.already)}.")

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
+
+from billing.price_sheets import Sheet
 
 
 class ApplyProblem(Exception):
@@ -16,6 +19,8 @@ class Changes:
     def __init__(self, file: str) -> None:
         self.file = file
         self.lines: list[str] = []
+        self.proposed: list[tuple[Sheet, datetime | None]] = []
+        """Prices that wait for a second operator, with their start."""
 
     def made(self, what: str) -> None:
         """Something new."""

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
-from billing import catalog
+from billing import catalog, price_sheets, proposals
 from billing.catalog import Numbers, VariantPrices
 from billing.meters import PARENT_CLASS, TOKEN_CLASSES
-from billing.models import Price
+from billing.models import Price, PriceProposal
 from billing.money import PICO_PER_USD, usd
 from billing.price_conditions import Conditions
+from billing.price_sheets import Sheet
 from billing.pricing import PriceVersion
+from billing.proposals import Change
 from proxy.apply.changes import Changes
 from proxy.apply.document import ModelPart, PricePart
 
@@ -19,7 +21,7 @@ BASE = Conditions("")
 
 
 def apply_price(part: ModelPart, changes: Changes, *, now: datetime) -> None:
-    """Publish a new price version in the default book where the numbers differ from those in force."""
+    """Publish, or propose, a new price version in the default book where the numbers differ from those in force."""
     book = catalog.default_book()
     if part.price is None:
         if not Price.objects.filter(book=book, model=part.name).exists():
@@ -34,21 +36,34 @@ def apply_price(part: ModelPart, changes: Changes, *, now: datetime) -> None:
         stored = catalog.numbers_of(before) if before else {}
         if stored == wanted:
             return
-        since = part.price.effective_from or now
-        catalog.publish(
-            book=book,
-            model=part.name,
-            prices=prices,
-            effective_from=since,
-            now=now,
-            variants=variants,
-            source=part.price.source,
-        )
-    except catalog.PriceProblem as problem:
+        sheet = Sheet(part.name, prices, tuple(variants), part.price.source)
+        change = _change(price_sheets.replacing([sheet], book), part.price.effective_from, changes)
+        if not proposals.four_eyes():
+            proposals.publish(change, now=now)
+        elif proposals.is_new(change, now=now):
+            changes.proposed.extend((one, change.effective_from) for one in change.sheets)
+        else:
+            changes.noted(f"price {part.name}: the same change waits for approval")
+            return
+    except (catalog.PriceProblem, proposals.ProposalProblem) as problem:
         raise changes.problem(f"[[models]] {part.name}: price", "", problem) from None
     _tell(part.name, stored, wanted, moment, changes)
     if part.price.variants is None and variants:
         changes.noted(f"price {part.name} keeps its variants: {', '.join(one.variant for one in variants)}")
+
+
+def propose(changes: Changes, *, now: datetime) -> None:
+    """Where prices need a second operator: propose all that the document changes, one proposal for each start."""
+    starts: dict[datetime | None, list[Sheet]] = {}
+    for sheet, since in changes.proposed:
+        starts.setdefault(since, []).append(sheet)
+    for since, sheets in starts.items():
+        made = proposals.propose(_change(sheets, since, changes), actor_id=None, now=now)
+        changes.noted(f"prices of {len(sheets)} models wait for a second operator: {made}")
+
+
+def _change(sheets: Sequence[Sheet], since: datetime | None, changes: Changes) -> Change:
+    return Change(catalog.default_book(), sheets, since, PriceProposal.Origin.APPLY, changes.file)
 
 
 def _variants(part: PricePart, before: PriceVersion | None) -> list[VariantPrices]:

@@ -27,6 +27,7 @@ def apply(document: Document, *, now: datetime, dry_run: bool = False, sandbox_u
         for model in document.models:
             catalog.apply_routes(model, changes)
             prices.apply_price(model, changes, now=now)
+        prices.propose(changes, now=now)
         for tenant in document.tenants:
             tenants.apply_tenant(tenant, changes, now=now)
         for project in document.projects:

@@ -9,10 +9,12 @@ from datetime import datetime
 from django.core.exceptions import ValidationError
 from django.db import transaction
 
-from billing import catalog
+from billing import catalog, price_sheets, proposals
 from billing.catalog import VariantPrices
 from billing.models import Price, PriceBook
 from billing.price_conditions import name_of
+from billing.price_sheets import Sheet
+from billing.proposals import Change, ProposalProblem
 from portal import audit
 from portal.models import User
 from proxy.models import MODEL_NAME, Model, ModelAlias, PriceProposal, Route, Upstream
@@ -46,9 +48,14 @@ class Terms:
 
 @dataclass(slots=True)
 class Outcome:
-    """What became of the chosen proposals: names that were applied or were in force already, and refusals with why."""
+    """What became of the chosen proposals: names that were applied or were in force already, and refusals with why.
+
+    Where prices need a second operator, ``sheets`` are what is proposed to one, together, as ``proposal``.
+    """
 
     applied: list[str] = field(default_factory=list)
+    sheets: list[Sheet] = field(default_factory=list)
+    proposal: str = ""
     already: list[str] = field(default_factory=list)
     refused: list[tuple[str, str]] = field(default_factory=list)
 
@@ -60,29 +67,52 @@ def apply_rows(rows: Iterable[PriceProposal], terms: Terms) -> Outcome:
         name = row.model or row.name
         try:
             with transaction.atomic():
-                changed = _apply_row(row, terms)
+                changed = _apply_row(row, terms, outcome.sheets)
         except (Refused, catalog.PriceProblem) as problem:
             outcome.refused.append((name, str(problem)))
             continue
         (outcome.applied if changed else outcome.already).append(name)
-    return outcome
+    return _proposed(outcome, terms)
 
 
-def apply(proposals: Sequence[Proposal], terms: Terms) -> Outcome:
+def apply(found: Sequence[Proposal], terms: Terms) -> Outcome:
     """Apply proposals for models on sale that nobody has to look at first: new and changed prices."""
     outcome = Outcome()
-    for proposal in proposals:
+    for proposal in found:
         try:
             with transaction.atomic():
-                changed = _publish(proposal, terms)
+                changed = _publish(proposal, terms, outcome.sheets)
         except (Refused, catalog.PriceProblem) as problem:
             outcome.refused.append((proposal.model, str(problem)))
             continue
         (outcome.applied if changed else outcome.already).append(proposal.model)
+    return _proposed(outcome, terms)
+
+
+def _proposed(outcome: Outcome, terms: Terms) -> Outcome:
+    """Propose all at once what was chosen, where prices need a second operator."""
+    if not outcome.sheets:
+        return outcome
+    with transaction.atomic():
+        made = proposals.propose(_change(outcome.sheets, terms), actor_id=_actor_id(terms), now=terms.now)
+        outcome.proposal = str(made or "")
+        audit.record(
+            tenant=None, actor=terms.actor, action="price.propose", subject=outcome.proposal, now=terms.now,
+            detail={"models": [sheet.model for sheet in outcome.sheets][:100]},
+        )  # fmt: skip
     return outcome
 
 
-def _apply_row(row: PriceProposal, terms: Terms) -> bool:
+def _change(sheets: Sequence[Sheet], terms: Terms) -> Change:
+    starts_at = None if terms.effective_from == terms.now else terms.effective_from
+    return Change(catalog.default_book(), sheets, starts_at, "import")
+
+
+def _actor_id(terms: Terms) -> int | None:
+    return terms.actor.pk if terms.actor else None
+
+
+def _apply_row(row: PriceProposal, terms: Terms, sheets: list[Sheet]) -> bool:
     """Whether anything changed. The row is weighed again: prices may have been published since it was read."""
     row = PriceProposal.objects.select_for_update().get(pk=row.pk)
     if row.applied_at is not None:
@@ -94,14 +124,23 @@ def _apply_row(row: PriceProposal, terms: Terms) -> bool:
         raise Refused("The price in force is your own; it is never replaced by an import.")
     if weighed.status != Status.UNCHANGED and weighed.price_id != row.price_id:
         raise Refused("It was priced anew since this file was read: read the file again.")
-    changed = _publish(weighed, terms) if row.model else _take_on(weighed, terms)
+    if row.model:
+        before = len(sheets)
+        changed = _publish(weighed, terms, sheets)
+        if len(sheets) > before:
+            return changed  # applied once it is approved
+    else:
+        changed = _take_on(weighed, terms, sheets)
     row.applied_at, row.applied_as = terms.now, row.model or public_name(entry)
     row.save(update_fields=["applied_at", "applied_as"])
     return changed
 
 
-def _publish(proposal: Proposal, terms: Terms) -> bool:
-    """Publish the prices of a model on sale, under the lock of its book so that nobody's own price is overtaken."""
+def _publish(proposal: Proposal, terms: Terms, sheets: list[Sheet]) -> bool:
+    """Publish the prices of a model on sale, under the lock of its book so that nobody's own price is overtaken.
+
+    Where prices need a second operator, they are added to what is proposed to one.
+    """
     book = catalog.default_book()
     PriceBook.objects.select_for_update().get(pk=book.pk)
     in_force = offer.prices_in_force(proposal.model).get(proposal.model)
@@ -111,31 +150,30 @@ def _publish(proposal: Proposal, terms: Terms) -> bool:
         raise Refused(proposal.reasons[0])
     if proposal.status == Status.SUSPICIOUS and proposal.entry.name not in terms.confirmed:
         raise Refused("It is suspicious, and was not confirmed.")
-    price = catalog.publish(
-        book=book,
-        model=proposal.model,
-        prices=proposal.entry.prices,
-        effective_from=terms.effective_from,
-        now=terms.now,
-        variants=[
-            VariantPrices(
-                name_of(tier.above_tokens, tier.service_tier, tier.hours),
-                tier.above_tokens,
-                tier.service_tier,
-                tier.hours,
-                tier.prices,
-            )
-            for tier in proposal.entry.tiers
-        ],
-        source=Price.Source.IMPORT,
-    )
-    if price is None:
+    variants = [
+        VariantPrices(
+            name_of(tier.above_tokens, tier.service_tier, tier.hours), tier.above_tokens, tier.service_tier,
+            tier.hours, tier.prices,
+        )
+        for tier in proposal.entry.tiers
+    ]  # fmt: skip
+    sheet = Sheet(proposal.model, proposal.entry.prices, tuple(variants), Price.Source.IMPORT)
+    change = _change(price_sheets.replacing([sheet], book), terms)
+    if proposals.four_eyes():
+        try:
+            if not proposals.is_new(change, now=terms.now):
+                return False
+        except ProposalProblem as problem:
+            raise Refused(str(problem)) from None
+        sheets.extend(change.sheets)
+        return True
+    if not proposals.publish(change, now=terms.now):
         return False
     _record("price_import.apply", proposal, terms)
     return True
 
 
-def _take_on(proposal: Proposal, terms: Terms) -> bool:
+def _take_on(proposal: Proposal, terms: Terms, sheets: list[Sheet]) -> bool:
     """Sell a model nobody sold before: the model with its limits and capabilities, its price, and a route if asked."""
     entry = proposal.entry
     name = public_name(entry)
@@ -144,7 +182,7 @@ def _take_on(proposal: Proposal, terms: Terms) -> bool:
     if Model.objects.filter(name=name).exists() or ModelAlias.objects.filter(name=name).exists():
         raise Refused(f"There is a model or an alias named {name} already.")
     model = _model(entry, name)
-    _publish(_for_model(proposal, name), terms)
+    _publish(_for_model(proposal, name), terms, sheets)
     if entry.name in terms.routed:
         _route(entry, model)
     _record("price_import.take_on", proposal, terms)

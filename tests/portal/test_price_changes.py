@@ -10,7 +10,7 @@ from django.test import Client
 from django.urls import reverse
 from django.utils.timezone import now
 
-from billing import catalog, costs, journal, proposals
+from billing import catalog, costs, proposals
 from billing.meters import Usage
 from billing.models import Price, PriceProposal
 from billing.periods import last_ended
@@ -19,7 +19,7 @@ from billing.proposals import Change
 from portal.models import AuditEntry, User
 from portal.tenancy import as_operator
 from proxy.models import Model, Route, Upstream
-from tests.billing.world import PRICES, World, as_role, run
+from tests.billing.world import PRICES, World, run
 from tests.portal.cast import signed_in
 
 
@@ -28,20 +28,16 @@ def staff(name: str = "one") -> Client:
 
 
 @pytest.fixture
-def world(db: None) -> World:
-    """A tenant whose calls of last month, by the real clock, are in the journal."""
+def world(db: None, monkeypatch: pytest.MonkeyPatch) -> World:
+    """A tenant with two calls in the month that is last by the real clock."""
+    start = last_ended(now(), "Europe/Paris").start
+    monkeypatch.setattr("tests.billing.world.START", start)
     world = World(prices=PRICES)
-    moment = last_ended(now(), "Europe/Paris").start + timedelta(days=3)
     with as_operator():
         Model.objects.create(name=world.model, context_window=1000, max_output_tokens=100)
-        journal.ensure_partitions(now=moment)
-    world.clock = now()
-    with as_role("none"):
-        run("ALTER TABLE billing_price DISABLE TRIGGER USER")
-        run("UPDATE billing_price SET effective_from = '2020-01-01' WHERE model = %s", world.model)
-        run("ALTER TABLE billing_price ENABLE TRIGGER USER")
     for tokens in (1_000_000, 250_000):
-        world.use(Usage(input=tokens, output=10), at=moment)
+        world.use(Usage(input=tokens, output=10), at=start + timedelta(days=3))
+    world.clock = now()
     return world
 
 
@@ -173,7 +169,8 @@ class TestFourEyes:
         proposal = self.propose(one, world)
         assert "Say why" in self.decide(other, proposal, reject="1")
         assert "too dear" in self.decide(other, proposal, reject="1", reason="too dear")
-        proposal.refresh_from_db()
+        with as_operator():
+            proposal.refresh_from_db()
         assert (proposal.state, prices(world)) == ("rejected", [150_000])
 
     def test_the_plain_form_proposes_too(self, world: World) -> None:

@@ -86,7 +86,9 @@ def _as_json(chosen: list[Proposal], missing: list[str], outcome: review.Outcome
                 for one in chosen
                 if one.model
             ],
-            "applied": outcome.applied,
+            "applied": [] if outcome.proposal else outcome.applied,
+            "proposal": outcome.proposal,
+            "proposed": outcome.applied if outcome.proposal else [],
             "refused": [{"model": name, "why": why} for name, why in outcome.refused],
         },
         ensure_ascii=False,
@@ -103,7 +105,9 @@ def _as_text(chosen: list[Proposal], missing: list[str], outcome: review.Outcome
             lines += ["", *_lines(one)]
     if missing:
         lines += ["", f"On sale, but not in the file: {', '.join(missing)}"]
-    if options["apply"]:
+    if outcome.proposal:
+        lines += ["", f"Proposed, waits for another operator ({outcome.proposal}): {', '.join(outcome.applied)}."]
+    elif options["apply"]:
         lines += ["", f"Applied: {', '.join(outcome.applied) or 'nothing'}."]
     elif any(one.model and one.status in TAKEN for one in chosen):
         lines += ["", "Nothing was changed. New and changed prices are published with --apply."]
