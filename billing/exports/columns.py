@@ -9,14 +9,20 @@ from billing.meters import COUNTERS
 
 
 class Type(StrEnum):
-    """How a column reads: ``usd`` is an exact decimal with twelve places, ``moment`` is UTC, ``words`` are people's."""
+    """How a column reads: ``usd`` is an exact decimal with twelve places, ``moment`` is UTC, ``words`` are people's.
+
+    ``decimal`` is exact with eighteen places, of which a text shows those that are needed; ``second`` is a moment
+    without a fraction.
+    """
 
     TEXT = "text"
     WORDS = "words"
     NUMBER = "number"
     USD = "usd"
     MINOR = "minor"
+    DECIMAL = "decimal"
     MOMENT = "moment"
+    SECOND = "second"
     FLAG = "flag"
 
 

@@ -89,6 +89,10 @@ def _cell(kind: Type, value: Any) -> str:
         return _dollars(int(value))
     if kind is Type.MOMENT:
         return _utc(value).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    if kind is Type.SECOND:
+        return _utc(value).strftime("%Y-%m-%dT%H:%M:%SZ")
+    if kind is Type.DECIMAL:
+        return _plain(int(value))
     if kind is Type.FLAG:
         return "true" if value else "false"
     return str(value)
@@ -97,6 +101,13 @@ def _cell(kind: Type, value: Any) -> str:
 def _dollars(pico: int) -> str:
     whole, rest = divmod(abs(pico), PICO_PER_USD)
     return f"{'-' if pico < 0 else ''}{whole}.{rest:012d}"
+
+
+def _plain(atto: int) -> str:
+    """Whole 10⁻¹⁸ as a decimal with no more places than it needs."""
+    whole, rest = divmod(abs(atto), 10**18)
+    text = f"{'-' if atto < 0 else ''}{whole}.{rest:018d}"
+    return text.rstrip("0").rstrip(".")
 
 
 def _types() -> dict[Type, Any]:
@@ -109,7 +120,9 @@ def _types() -> dict[Type, Any]:
         Type.NUMBER: pyarrow.int64(),
         Type.USD: pyarrow.decimal128(38, 12),
         Type.MINOR: pyarrow.int64(),
+        Type.DECIMAL: pyarrow.decimal128(38, 18),
         Type.MOMENT: pyarrow.timestamp("us", tz="UTC"),
+        Type.SECOND: pyarrow.timestamp("ms", tz="UTC"),
         Type.FLAG: pyarrow.bool_(),
     }
 
@@ -117,12 +130,12 @@ def _types() -> dict[Type, Any]:
 def _array(kind: Type, stored: Any, values: Sequence[Any]) -> Any:
     import pyarrow
 
-    if kind is Type.USD:  # the same whole numbers, read as so many millionths of millionths
+    if kind in (Type.USD, Type.DECIMAL):  # the same whole numbers, read as so many parts of one
         whole = pyarrow.array(_whole(values), type=pyarrow.decimal128(38, 0))
         return pyarrow.Array.from_buffers(stored, len(whole), whole.buffers())
     if kind in (Type.NUMBER, Type.MINOR):
         return pyarrow.array(_whole(values), type=stored)
-    if kind is Type.MOMENT:
+    if kind in (Type.MOMENT, Type.SECOND):
         return pyarrow.array([None if value is None else _utc(value) for value in values], type=stored)
     return pyarrow.array(values, type=stored)
 
