@@ -16,6 +16,7 @@ EVENT_WORDS = {
     "disputed": "Disputed",
     "settled": "Dispute settled",
     "reminded": "Reminder sent",
+    "reopened": "To be paid again",
 }
 
 

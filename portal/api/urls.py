@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.urls import path, re_path
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
-from portal.api import contract, exports, invoice_files, invoices, keys, usage, wallet, webhooks
+from portal.api import contract, exports, invoice_files, invoices, keys, payments, usage, wallet, webhooks
 from portal.api.missing import Missing
 
 app_name = "api"
@@ -23,6 +23,9 @@ urlpatterns = [
     path("wallet/top-up-rule", wallet.WalletRule.as_view(), name="top_up_rule"),
     path("wallet/alerts", wallet.WalletAlerts.as_view(), name="balance_alerts"),
     path("contract", contract.Contract.as_view(), name="contract"),
+    path("payments", payments.Payments.as_view(), name="payments"),
+    path("payments/checkout", payments.PaymentCheckout.as_view(), name="start_checkout"),
+    path("payments/<int:payment_id>", payments.OnePayment.as_view(), name="payment"),
     path("invoices", invoices.Invoices.as_view(), name="invoices"),
     path("invoices/<int:invoice_id>", invoices.Invoice.as_view(), name="invoice"),
     path("invoices/<int:invoice_id>/pdf", invoices.InvoiceDocument.as_view(), name="invoice_pdf"),

@@ -8,11 +8,11 @@ from django.shortcuts import redirect
 from django.utils.timezone import localdate, now
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from billing import invoice_lines, invoice_pdf, reports
+from billing import dues, invoice_lines, invoice_pdf, payment_reports, reports
 from billing.invoices import InvoiceProblem
 from billing.models import Invoice, InvoiceLine
 from billing.periods import PeriodProblem
-from portal import closing, contract_facts, invoice_facts, readings
+from portal import closing, contract_facts, invoice_facts, paying, readings
 from portal.access import Permission, one
 from portal.forms import MonthForm
 from portal.models import Tenant
@@ -67,6 +67,10 @@ def invoice(request: TenantRequest, tenant: Tenant, invoice_id: int) -> HttpResp
         "running": shown.period_end_at > now(),
         "evidence": shown.snapshot.get("evidence"),
         "facts": invoice_facts.of(shown),
+        "payments": payment_reports.on_invoice(shown),
+        "unpaid": dues.unpaid(shown) if shown.status in dues.OWED else 0,
+        "bank": paying.bank_account(purpose=shown.number or ""),
+        "cards": paying.cards_taken(),
         "today": localdate(),
     }
     return render_page(request, "invoice.html", context)

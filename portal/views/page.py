@@ -80,6 +80,7 @@ SIDEBAR = (
             Link("Wallet", "wallet", "wallet", Permission.SEE_WALLET),
             Link("Limits", "gauge", "limits", Permission.VIEW),
             Link("Invoices", "invoice", "invoices", Permission.SEE_INVOICES),
+            Link("Payments", "card", "payments", Permission.SEE_WALLET),
         ),
     ),
     (

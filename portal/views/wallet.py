@@ -5,20 +5,23 @@ from __future__ import annotations
 from typing import Any
 
 from django import forms
+from django.conf import settings
 from django.contrib import messages
 from django.http import HttpResponse
 from django.shortcuts import redirect
 from django.utils.timezone import now
 from django.views.decorators.http import require_POST, require_safe
 
-from billing import top_ups, wallets
+from billing import payment_reports, top_ups, wallets
 from billing.balance_alerts import AlertProblem
 from billing.money import usd
 from billing.top_ups import TopUpProblem
 from billing.vouchers import VoucherProblem
+from portal import paying
 from portal import wallet as verbs
 from portal.access import Permission
 from portal.models import Tenant
+from portal.payment_forms import TopUpForm
 from portal.views.page import TenantRequest, position, render_page, tenant_page
 from portal.wallet_forms import AlertsForm, TopUpRuleForm, VoucherForm, shown_thresholds
 
@@ -114,6 +117,11 @@ def _shown(request: TenantRequest, tenant: Tenant, **posted: forms.Form) -> Http
         "voucher_form": VoucherForm(),
         "rule_form": TopUpRuleForm(initial=_rule(state)),
         "alerts_form": AlertsForm(initial=shown_thresholds(state.thresholds)),
+        "top_up_form": TopUpForm(currency=tenant.currency),
+        "cards": paying.cards_taken(),
+        "bank": paying.bank_account(purpose=paying.top_up_purpose(tenant)),
+        "saved_card": payment_reports.saved_card(tenant_id=tenant.pk),
+        "seller": settings.SELLER,
         **posted,
     }
     return render_page(request, "wallet.html", context, status=422 if posted else 200)

@@ -8,7 +8,7 @@ from datetime import timedelta
 from django.test import Client
 from django.utils.timezone import now
 
-from billing import invoices
+from billing import invoices, payments
 from billing.meters import Usage
 from billing.webhooks import endpoints
 from billing.webhooks.endpoints import Wish
@@ -31,6 +31,7 @@ class House:
     key_text: str
     call_id: str
     invoice_id: int
+    payment_id: int
     invitation_id: int
     membership: Membership
     webhook_id: str
@@ -88,6 +89,7 @@ def house(owner: User) -> House:
     with as_operator():
         membership = tenancy.add_member(tenant=tenant, user=owner, role=Role.OWNER, actor=None, now=moment)
         invoice = invoices.draft(tenant=tenant, month="2027-03", now=world.clock)
+        payment = payments.ask(tenant=tenant, ask=payments.Ask(500, "USD", "card"), now=moment)
         wish = Wish("https://hooks.invalid/tollgate", ("invoice.paid",))
         webhook = endpoints.add(tenant_id=tenant.pk, wish=wish, now=moment).endpoint
         test = endpoints.send_test(endpoint=webhook, now=moment)
@@ -106,6 +108,7 @@ def house(owner: User) -> House:
         key_text=issued.text,
         call_id=f"req_{opening.id.hex[:24]}",
         invoice_id=invoice.pk,
+        payment_id=payment.pk,
         invitation_id=offer.invitation.pk,
         membership=membership,
         webhook_id=webhook.pk,

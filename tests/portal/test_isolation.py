@@ -40,6 +40,7 @@ OBJECTS: dict[str, tuple[str, Any]] = {
     "invitation_id": ("invitation_id", 999_999_999),
     "member_id": ("membership.pk", 999_999_999),
     "token_id": ("token_id", 999_999_999),
+    "payment_id": ("payment_id", 999_999_999),
     "endpoint_id": ("webhook_id", "ep_0"),
     "delivery_id": ("delivery_id", 999_999_999),
 }
@@ -64,6 +65,12 @@ PAGES = {
     "redeem_voucher": Page(Permission.MANAGE_WALLET, method="POST"),
     "set_top_up_rule": Page(Permission.MANAGE_WALLET, method="POST"),
     "set_alerts": Page(Permission.MANAGE_WALLET, method="POST"),
+    "top_up": Page(Permission.MANAGE_WALLET, method="POST"),
+    "forget_card": Page(Permission.MANAGE_WALLET, method="POST"),
+    "payments": Page(Permission.SEE_WALLET),
+    "payment": Page(Permission.SEE_WALLET, "payment_id"),
+    "cancel_payment": Page(Permission.MANAGE_WALLET, "payment_id", method="POST"),
+    "pay_invoice": Page(Permission.MANAGE_WALLET, "invoice_id", method="POST"),
     "invoices": Page(Permission.SEE_INVOICES),
     "draft_invoice": Page(Permission.CLOSE_PERIOD, method="POST"),
     "invoice": Page(Permission.SEE_INVOICES, "invoice_id"),
@@ -113,6 +120,9 @@ ENDPOINTS = {
     "api:top_up_rule": Page(Permission.MANAGE_WALLET, method="DELETE"),
     "api:balance_alerts": Page(Permission.MANAGE_WALLET, method="PUT"),
     "api:contract": Page(Permission.SEE_INVOICES),
+    "api:payments": Page(Permission.SEE_WALLET),
+    "api:start_checkout": Page(Permission.MANAGE_WALLET, method="POST"),
+    "api:payment": Page(Permission.SEE_WALLET, "payment_id"),
     "api:invoices": Page(Permission.SEE_INVOICES),
     "api:invoice": Page(Permission.SEE_INVOICES, "invoice_id"),
     "api:invoice_pdf": Page(Permission.SEE_INVOICES, "invoice_id"),
@@ -149,6 +159,8 @@ READ_ONLY = {
     "webhook_message",
     "limits",
     "wallet",
+    "payments",
+    "payment",
 }
 
 #: Addresses that name no tenant: the person's own things, and what everyone may see.
