@@ -1,4 +1,4 @@
-"""``manage.py import_prices FILE_OR_URL [--apply] [--only PATTERN] [--json]``: prices from the public price file."""
+"""``manage.py import_prices FILE_OR_URL [--apply] [--only PATTERN] [--costs UPSTREAM] [--json]``: public prices."""
 
 from __future__ import annotations
 
@@ -9,12 +9,16 @@ from pathlib import Path
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import transaction
 from django.utils.timezone import now
 
-from proxy.pricing_import import fetching, offer, review
+from billing.costs import CostProblem
+from portal import audit
+from proxy.pricing_import import fetching, offer, review, upstream_costs
 from proxy.pricing_import.findings import shown
 from proxy.pricing_import.proposal import TAKEN, Proposal, Status
 from proxy.pricing_import.reading import PriceFileProblem, read
+from proxy.pricing_import.upstream_costs import CostProposal, UnknownUpstream
 
 SIGNS = {Status.NEW: "+", Status.CHANGED: "~", Status.SUSPICIOUS: "?", Status.YOURS: "!", Status.NOT_UNDERSTOOD: "x"}
 
@@ -31,9 +35,13 @@ class Command(BaseCommand):
         parser.add_argument("file", metavar="FILE_OR_URL", help=f"such as {fetching.PUBLIC_FILE}")
         parser.add_argument("--apply", action="store_true", help="publish the new and changed prices, from now on")
         parser.add_argument("--only", metavar="PATTERN", default="*", help="models or entries such as 'gpt-5*'")
+        parser.add_argument("--costs", metavar="UPSTREAM", help="what this upstream charges us, instead of our prices")
         parser.add_argument("--json", action="store_true")
 
     def handle(self, *args: Any, **options: Any) -> None:
+        if options["costs"]:
+            self._costs(options)
+            return
         try:
             found, missing = offer.proposals(read(_content(options["file"])))
         except PriceFileProblem as problem:
@@ -49,6 +57,16 @@ class Command(BaseCommand):
         self.stdout.write(told)
         if outcome.refused:
             raise CommandError("\n".join(f"{name}: {why}" for name, why in outcome.refused))
+
+    def _costs(self, options: dict[str, Any]) -> None:
+        """What an upstream charges us: compared, and written with ``--apply``."""
+        try:
+            found = upstream_costs.propose(read(_content(options["file"])), options["costs"])
+            chosen = [one for one in found if fnmatchcase(one.upstream_model, options["only"])]
+            written = _written(chosen, options["costs"]) if options["apply"] else []
+        except (PriceFileProblem, UnknownUpstream, CostProblem) as problem:
+            raise CommandError(str(problem)) from None
+        self.stdout.write(_costs_json(chosen, written) if options["json"] else _costs_text(chosen, written, options))
 
 
 def _content(source: str) -> bytes:
@@ -122,3 +140,57 @@ def _lines(proposal: Proposal) -> list[str]:
         lines.append(f"    {when}{part.name} {shown(part.name, part.before)} → {shown(part.name, part.after)}")
     lines += [f"    ? {reason}" for reason in proposal.reasons]
     return lines + [f"    left out: {name}" for name in proposal.entry.left_out]
+
+
+def _written(chosen: list[CostProposal], upstream: str) -> list[str]:
+    with transaction.atomic():
+        written = upstream_costs.apply(chosen, now=now())
+        if written:
+            detail: dict[str, object] = {"models": written[:100]}
+            audit.record(tenant=None, actor=None, action="cost.import", subject=upstream, now=now(), detail=detail)
+    return written
+
+
+def _costs_json(chosen: list[CostProposal], written: list[str]) -> str:
+    return json.dumps(
+        {
+            "costs": [
+                {
+                    "upstream": one.upstream,
+                    "model": one.upstream_model,
+                    "entry": one.entry,
+                    "status": one.status,
+                    "why": one.why,
+                    "costs": [
+                        {
+                            "name": part.name,
+                            "old": None if part.before is None else shown(part.name, part.before),
+                            "new": shown(part.name, part.after),
+                        }
+                        for part in one.differences
+                    ],
+                }
+                for one in chosen
+            ],
+            "applied": written,
+        },
+        ensure_ascii=False,
+    )
+
+
+def _costs_text(chosen: list[CostProposal], written: list[str], options: dict[str, Any]) -> str:
+    lines = [f"{len(chosen)} models of {options['costs']}"]
+    for one in chosen:
+        if one.status != "unchanged":
+            lines += [
+                "",
+                f"{one.upstream_model}{f' ({one.entry})' if one.entry else ''}: {one.status.replace('_', ' ')}",
+            ]
+            lines += [f"    {part.name} {shown(part.name, part.before)} → {shown(part.name, part.after)}"
+                      for part in one.differences]  # fmt: skip
+            lines += [f"    {one.why}"] if one.why else []
+    if options["apply"]:
+        lines += ["", f"Applied: {', '.join(written) or 'nothing'}."]
+    elif any(one.status in upstream_costs.TAKEN for one in chosen):
+        lines += ["", "Nothing was changed. New and changed costs are written with --apply."]
+    return "\n".join(lines)
