@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from django.urls import reverse
@@ -96,10 +96,14 @@ def gauges(tenant: Tenant, *, now: datetime, scope: str = "", scope_id: int | No
     """The tenant's limits as bars: all of them, or those of one scope."""
     names = Names(tenant)
     wallet = reports.wallet(tenant_id=tenant.pk)
-    paid = Named("Credit line" if wallet and wallet.mode == Wallet.Mode.POSTPAID else "Balance")
+    postpaid = wallet is not None and wallet.mode == Wallet.Mode.POSTPAID
+    paid = Named("Credit line" if postpaid else "Balance")
+    found = reports.limits(tenant_id=tenant.pk, now=now)
+    if wallet is not None and postpaid:
+        found = [_unpaid(limit, int(wallet.credit_limit)) if limit.scope == "wallet" else limit for limit in found]
     return [
         _gauge(limit, paid if limit.scope == "wallet" else names.of(limit.scope, limit.scope_id))
-        for limit in reports.limits(tenant_id=tenant.pk, now=now)
+        for limit in found
         if not scope or (limit.scope == scope and limit.scope_id == scope_id)
     ]
 
@@ -112,6 +116,12 @@ def shares(slices: Iterable[Slice], dimension: str, names: Names) -> list[Share]
         Share(names.of(dimension, item.key), item.totals, item.totals.cost * 100 // most if most else 0)
         for item in found
     ]
+
+
+def _unpaid(limit: Limit, line: int) -> Limit:
+    """A credit line without what was spent and paid since: its bar would only ever grow fuller. What is left stays."""
+    paid = max(0, min(limit.limit - line, limit.spent))
+    return replace(limit, limit=limit.limit - paid, spent=limit.spent - paid)
 
 
 def _gauge(limit: Limit, label: Named) -> Gauge:

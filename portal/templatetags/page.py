@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import zoneinfo
+from collections.abc import Iterable, Sequence
 from datetime import datetime
+from typing import Any
 
 from django import template
 from django.forms import BoundField, CheckboxInput, CheckboxSelectMultiple, RadioSelect
@@ -34,9 +36,19 @@ def money(pico: int | None) -> SafeString:
 
 
 @register.filter
-def exact_money(pico: int | None) -> SafeString:
-    """Picodollars to the last digit."""
-    return SafeString("—") if pico is None else format_html('<span class="money">{}</span>', figures.exact(pico))
+def exact_money(pico: int | None, decimals: int = 0) -> SafeString:
+    """Picodollars to the last digit, with at least so many decimals."""
+    if pico is None:
+        return SafeString("—")
+    text = figures.exact(pico)
+    missing = decimals - len(text.partition(".")[2])
+    return format_html('<span class="money">{}</span>', text + "0" * missing)
+
+
+@register.filter
+def exact_decimals(rows: Iterable[Sequence[Any]]) -> int:
+    """How many decimals the exact amounts of invoice lines need to stand in one column; a line is the last of a row."""
+    return max((len(figures.exact(int(row[-1].exact)).partition(".")[2]) for row in rows), default=2)
 
 
 @register.filter

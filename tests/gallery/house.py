@@ -17,6 +17,11 @@ from tests.product import Product
 from tests.servers import TestServers
 
 STORY_SECONDS = 400
+SELLER = {
+    "TOLLGATE_SELLER_NAME": "Tollgate GmbH", "TOLLGATE_SELLER_ADDRESS": "Hafenstraße 1\\n20457 Hamburg",
+    "TOLLGATE_SELLER_COUNTRY": "DE", "TOLLGATE_SELLER_VAT_ID": "DE136695976",
+    "TOLLGATE_SELLER_EMAIL": "ar@tollgate.example", "TOLLGATE_SELLER_IBAN": "DE89370400440532013000",
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +36,7 @@ class House:
 @contextmanager
 def house(servers: TestServers, folder: Path) -> Iterator[House]:
     """Start the product without jobs, which would mend what is shown, and tell the demonstration into it."""
-    product = Product(servers, folder)
+    product = Product(servers, folder, variables=SELLER)
     try:
         product.start()
         yield House(product.web_url, _told(product))

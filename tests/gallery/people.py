@@ -47,7 +47,7 @@ def gather(calendar: Calendar) -> Cast:
     operator.save(update_fields=["is_staff", "is_superuser"])
     postpaid = _tenant("acme", "Acme Robotics", owner, 5_000 * USD, began, **BUYER)
     prepaid = _tenant("bluebird", "Bluebird Studio", owner, 0, began, **PREPAID)
-    doubtful = _tenant("cedar", "Cedar & Co", newcomer, 9_000 * USD, began)
+    doubtful = _tenant("cedar", "Cedar & Co", newcomer, 9_000 * USD, began, country="GB", address="2 Mill Lane\nLeeds")
     empty = _tenant("fern", "Fern", newcomer, 0, calendar.now)
     for month in (*calendar.ended, calendar.running):
         exchange.keep(Rate("EUR", 86_957, 100_000, month.start.date(), "ECB"), now=month.start)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from billing.models import Budget
+from billing.models import Allowance, Budget, Wallet
 from portal import tenancy
 from portal.models import Project, Quota, Role, Tenant
+from tests.billing.world import as_role
 from tests.portal.pages.cast import DOLLAR, Cast
 
 
@@ -76,3 +77,15 @@ def test_it_changes_settings_and_nothing_else(cast: Cast) -> None:
         tenant = Tenant.objects.get(pk=cast.acme.pk)
     assert (tenant.name, tenant.timezone, tenant.slug, tenant.is_active) == ("Acme AG", "Asia/Tokyo", "acme", True)
     assert (tenant.address, tenant.language, tenant.country) == ("Street 1\nCity", "de", "DE")
+
+
+def test_a_credit_line_is_filled_by_what_is_not_paid_yet(cast: Cast) -> None:
+    with as_role("none"):
+        wallet = Wallet.objects.get(tenant=cast.acme)
+        line = 100 * DOLLAR
+        Wallet.objects.filter(pk=wallet.pk).update(mode=Wallet.Mode.POSTPAID, credit_limit=line)
+        row = Allowance.objects.filter(tenant=cast.acme, kind=Allowance.Kind.WALLET)
+        row.update(limit=line + 900 * DOLLAR, spent=930 * DOLLAR)
+    page = cast.client().get(cast.url("limits/")).content.decode()
+    assert "$30.00 spent and $0.00 held of $100.00" in page
+    assert "$70.00" in page
