@@ -67,6 +67,7 @@ class Prices:
         """The default book's price at a moment, under the same conditions if it has them; else the price itself."""
         if used.price_id in self._public_ids:
             return price
+        at = max(at, price.effective_from)  # prices begin within an hour or a day
         there = [
             each for each in self._public[used.model]
             if each.effective_from <= at and (each.effective_to is None or at < each.effective_to)

@@ -106,7 +106,7 @@ _COUNTS = ", ".join(COUNTERS)
 _ADJUSTED = ", ".join(f"counts[{place}]" for place in range(1, len(COUNTERS) + 1))
 _WITHIN = "tenant_id = %(tenant)s AND {id} >= uuid_floor(%(start)s) AND {id} < uuid_floor(%(end)s)"
 USED = f"""
-SELECT slot, project_id, api_key_id, u.model, price_id, x.invoice_id, late, p.slug, p.name, k.public_id, k.name,
+SELECT slot, u.project_id, api_key_id, u.model, price_id, x.invoice_id, late, p.slug, p.name, k.public_id, k.name,
     sum(cost), {", ".join(f"sum({name})" for name in COUNTERS)}
 FROM (
     SELECT opened_at, project_id, api_key_id, model, price_id, transfer_id, false AS late, cost, {_COUNTS}
@@ -120,8 +120,8 @@ CROSS JOIN LATERAL (SELECT CASE WHEN %(hourly)s
 LEFT JOIN billing_invoicedtransfer x ON x.transfer_id = u.transfer_id
 LEFT JOIN portal_project p ON p.id = u.project_id LEFT JOIN portal_apikey k ON k.id = u.api_key_id
 WHERE x.invoice_id = ANY (%(invoices)s::bigint[]) OR (x.invoice_id IS NULL AND %(is_open)s)
-GROUP BY slot, project_id, api_key_id, u.model, price_id, x.invoice_id, late, p.slug, p.name, k.public_id, k.name
-ORDER BY slot, project_id, api_key_id, u.model, price_id, x.invoice_id, late
+GROUP BY slot, u.project_id, api_key_id, u.model, price_id, x.invoice_id, late, p.slug, p.name, k.public_id, k.name
+ORDER BY slot, u.project_id, api_key_id, u.model, price_id, x.invoice_id, late
 """
 NEXT = """
 SELECT least(
