@@ -11,7 +11,7 @@ from django.urls import reverse
 from django.utils.timezone import now
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from billing.models import MessageKind, WebhookEndpoint
+from billing.models import WebhookEndpoint
 from billing.webhooks import log
 from billing.webhooks.endpoints import EndpointProblem, Made
 from billing.webhooks.log import Filter
@@ -19,7 +19,7 @@ from portal import webhooks as verbs
 from portal.access import Permission, webhook_for
 from portal.models import Tenant
 from portal.views.page import TenantRequest, form_status, render_page, tenant_page
-from portal.webhook_forms import KIND_WORDS, EndpointForm, ResendForm, RotateSecretForm
+from portal.webhook_forms import EndpointForm, ResendForm, RotateSecretForm
 
 LATEST = 10
 
@@ -69,7 +69,6 @@ def webhook(request: TenantRequest, tenant: Tenant, endpoint_id: str) -> HttpRes
     context: dict[str, Any] = {
         "endpoint": endpoint,
         "counts": log.counts(tenant.pk).get(endpoint.pk, {}),
-        "kinds": [KIND_WORDS[MessageKind(kind)] for kind in endpoint.kinds],
         "both_sign": endpoint.previous_until_at is not None and endpoint.previous_until_at > now(),
         "deliveries": log.deliveries(tenant.pk, Filter(endpoint=endpoint.pk))[:LATEST],
         "form": form,
