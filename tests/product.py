@@ -126,6 +126,7 @@ class Product:
     def start_jobs(self) -> Child:
         """Start the Celery worker with beat."""
         arguments = ["-m", "celery", "-A", "billing.celery", "worker", "--beat", "--concurrency", "1"]
+        arguments += ["-Q", "celery,webhooks"]
         arguments += ["--loglevel", "INFO", "--schedule", str(self.folder / "beat")]
         return self._start("celery", arguments, role="operator")
 
