@@ -71,7 +71,7 @@ def read(*, content: bytes, currency: str) -> list[StatementLine]:
     """The lines of a file; ``currency`` is that of files that do not name one. Raises BankFileProblem."""
     if len(content) > MOST_BYTES:
         raise BankFileProblem(f"A file has at most {MOST_BYTES >> 20} MB: export fewer days.")
-    rows = _rows(_text(content))
+    rows = _rows(text_of(content))
     place, columns = _columns(rows)
     found: list[StatementLine] = []
     seen: Counter[str] = Counter()
@@ -90,11 +90,14 @@ def read(*, content: bytes, currency: str) -> list[StatementLine]:
     return found
 
 
-def _text(content: bytes) -> str:
+def text_of(content: bytes) -> str:
+    """What a file says, whichever of the two usual ways it is written in."""
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError:
         text = content.decode("cp1252", errors="replace")
+        if set("ÝýÞþÐð") & set(text):  # Turkish, whose code page differs from the western one in these alone
+            text = content.decode("cp1254", errors="replace")
     if "\0" in text:
         raise BankFileProblem("This is no CSV file.")
     return text
@@ -132,7 +135,7 @@ def _columns(rows: Sequence[Sequence[str]]) -> tuple[int, dict[str, int]]:
 
 def _plain(heading: str) -> str:
     """A heading without case, accents and signs: ``Währung`` → ``wahrung``, ``İşlem Tarihi`` → ``islem tarihi``."""
-    text = heading.replace("İ", "i").replace("ı", "i").replace("ý", "i").replace("þ", "s").replace("ð", "g")
+    text = heading.replace("İ", "i").replace("ı", "i")
     bare = "".join(c for c in unicodedata.normalize("NFKD", text.casefold()) if not unicodedata.combining(c))
     return " ".join(re.sub(r"[^a-z0-9]+", " ", bare).split())
 
@@ -172,7 +175,7 @@ def _split(number: str, digits: int, text: str) -> tuple[str, str]:
     fraction = number[place + 1 :] if place >= 0 else ""
     sign = number[place] if place >= 0 else ""
     if place >= 0 and (number.count(sign) > 1 or (len(fraction) == 3 and digits != 3)):
-        if len(fraction) != 3:
+        if len(fraction) != 3 or len({*number} & {".", ","}) > 1:
             raise ValueError(f"{text[:40]!r} is no amount.")
         return re.sub(r"[.,]", "", number), ""
     if len(fraction) > digits and fraction.strip("0"[: len(fraction)]):

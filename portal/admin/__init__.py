@@ -7,11 +7,13 @@ from django.contrib import admin
 
 from portal.admin import (
     audits,
+    bank_lines,
     books,
     contracts,
     credits,
     invoicing,
     margins,
+    payments,
     provider_reports,
     reratings,
     revenue,
@@ -23,11 +25,13 @@ from portal.admin import (
 
 __all__ = [
     "audits",
+    "bank_lines",
     "books",
     "contracts",
     "credits",
     "invoicing",
     "margins",
+    "payments",
     "provider_reports",
     "reratings",
     "revenue",
