@@ -152,7 +152,9 @@ ZONES = f"""
 zones AS MATERIALIZED (
     SELECT t.id, t.timezone, t.billing_anchor_day AS anchor, EXISTS (
         SELECT FROM billing_invoice i WHERE i.tenant_id = t.id
-            AND (i.timezone <> t.timezone OR i.anchor_day <> t.billing_anchor_day)) AS moved
+            AND (i.timezone <> t.timezone OR i.anchor_day <> t.billing_anchor_day)) OR EXISTS (
+        SELECT FROM billing_charge c, LATERAL (SELECT t.timezone, t.billing_anchor_day AS anchor, false AS moved) z
+            WHERE c.tenant_id = t.id AND c.period_label <> {_month("c.effective_at")}) AS moved
     FROM portal_tenant t WHERE {_mine("t.id")}
 )"""
 

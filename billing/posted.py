@@ -12,7 +12,7 @@ from typing import Any
 from django.db import connection
 from django.db.models import Min
 
-from billing.models import Invoice, Transfer
+from billing.models import Charge, Invoice, Transfer
 from billing.periods import FIRST_DAY, month_of
 
 BUCKET = timedelta(minutes=15)
@@ -63,11 +63,17 @@ def begins(invoice: Invoice) -> datetime | None:
     """The start of the first month that something on a draft is of; None where the tenant's months were others once."""
     zone, anchor = invoice.tenant.timezone, invoice.tenant.billing_anchor_day
     others = Invoice.objects.filter(tenant_id=invoice.tenant_id).exclude(timezone=zone, anchor_day=anchor)
-    if others.exists():
+    if others.exists() or _charged_elsewhere(invoice.tenant_id, zone, anchor):
         return None
     mine = Transfer.objects.filter(invoicedtransfer__invoice=invoice)
     first = mine.aggregate(first=Min("effective_at"))["first"] or invoice.period_start_at
     return min(invoice.period_start_at, month_of(first, zone, anchor).start)
+
+
+def _charged_elsewhere(tenant_id: int, zone: str, anchor: int) -> bool:
+    """Whether a charge stands outside of its month: it was made when the tenant's months were others."""
+    made = Charge.objects.filter(tenant_id=tenant_id).values_list("effective_at", "period_label")
+    return any(month_of(moment, zone, anchor).label != label for moment, label in made)
 
 
 EVENTS = """billing_usageevent

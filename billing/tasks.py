@@ -25,6 +25,7 @@ from billing import (
     posting,
     reratings,
     settlement,
+    terms,
     top_ups,
     vat_ids,
 )
@@ -134,6 +135,16 @@ def make_exports(**_unknown: Any) -> None:
     """Make the exports that were asked for, and delete those that were kept long enough."""
     export_jobs.make_waiting()
     export_jobs.forget(now=current_time())
+
+
+@app.task(name="billing.apply_contracts")
+def apply_contracts(**_unknown: Any) -> None:
+    """Bring what contracts make of the running month up to date for prepaid wallets, and for them alone."""
+    for tenant in parties.tenants_by_id(terms.prepaid_tenants(now=current_time())):
+        try:
+            terms.apply_running(tenant=tenant, now=current_time())
+        except Exception:  # one tenant's trouble is logged and keeps nobody else's money
+            logger.exception("the contract of tenant %s waits", tenant.id)
 
 
 @app.task(name="billing.remind")

@@ -17,7 +17,7 @@ from billing.contract_months import Stretch
 from billing.contract_sums import USD, Contract, MinimumPart, Part, TierPart, TierTerms
 from billing.contract_windows import Window
 from billing.meters import TOKEN_CLASSES
-from billing.models import Charge, FreeTokens, Terms, TierRule
+from billing.models import Charge, FreeTokens, Terms, TierRule, Wallet
 from billing.money import PICO_PER_USD
 from billing.parties import Tenant
 from billing.periods import Period
@@ -147,6 +147,19 @@ def apply_until(*, tenant: Tenant, label: str, now: datetime) -> int:
     late = _first_uninvoiced(tenant.id, since, period.start)
     first = max(min(before, closed, late or before), min(since, before))
     return sum(_apply(tenant, each, done, now) for each in contract_windows.labels(tenant, first, label, done))
+
+
+def apply_running(*, tenant: Tenant, now: datetime) -> int:
+    """``apply_until`` for the month that runs: a prepaid wallet gets back at once what is free or cheaper."""
+    running = periods.month_of(now, tenant.timezone, tenant.billing_anchor_day)
+    return apply_until(tenant=tenant, label=running.label, now=now)
+
+
+def prepaid_tenants(*, now: datetime) -> list[int]:
+    """The tenants that pay before they use, and have a contract."""
+    in_force = Terms.objects.filter(effective_from__lte=now).values("tenant_id")
+    prepaid = Wallet.objects.filter(mode=Wallet.Mode.PREPAID, tenant_id__in=in_force)
+    return list(prepaid.order_by("tenant_id").values_list("tenant_id", flat=True))
 
 
 @transaction.atomic
