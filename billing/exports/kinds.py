@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
+from billing.exports.focus.dataset import DATASETS
 from billing.exports.pages import TABLES
 from billing.exports.span import Export
 
-EXPORTS: dict[str, Export] = {export.name: export for export in TABLES}
+EXPORTS: dict[str, Export] = {export.name: export for export in (*TABLES, *DATASETS)}

@@ -1,4 +1,4 @@
-"""Exports: calls, usage, ledger and invoices as CSV or Parquet files."""
+"""Exports: calls, usage, ledger, invoices and costs as CSV or Parquet files."""
 
 from __future__ import annotations
 
@@ -72,4 +72,18 @@ class InvoicesExport(Export):
     """The lines of invoices."""
 
     name = "invoices"
+    permissions = {"GET": Permission.SEE_INVOICES}
+
+
+class FocusExport(Export):
+    """All costs by day, as a FOCUS dataset."""
+
+    name = "focus"
+    permissions = {"GET": Permission.SEE_INVOICES}
+
+
+class HourlyFocusExport(Export):
+    """The same by hour."""
+
+    name = "focus-hourly"
     permissions = {"GET": Permission.SEE_INVOICES}
