@@ -83,13 +83,14 @@ def table(rows: list[dict[str, Any]]) -> str:
             f"{row['events']:,} calls of {row['tenants']:,} tenants ({row['spread']}), {row['transfers']:,} transfers, "
             f"{row['rollups']:,} roll-ups, {row['database_mib']:,} MiB; commit {row['commit']}"
         )
-        lines.append(f"{'':20}{'seconds':>9}{'calls/s':>11}{'µs/call':>9}{'PostgreSQL':>13}{'a worker':>11}")
+        lines.append(f"{'':20}{'seconds':>9}{'calls/s':>11}{'CPU µs/call':>13}{'PostgreSQL':>13}{'a worker':>11}")
         for name, said in STEPS.items():
             step = row["steps"][name]
             rate = "" if name == "pdf" else f"{row['events'] / max(step['seconds'], 0.01):,.0f}"
-            each = "" if name == "pdf" else f"{step['seconds'] / row['events'] * 1e6:.1f}"
+            cpu = step["postgres_cpu_s"] + step["worker_cpu_s"]
+            each = "" if name == "pdf" else f"{cpu / row['events'] * 1e6:.1f}"
             lines.append(
-                f"{said:20}{step['seconds']:>9.1f}{rate:>11}{each:>9}"
+                f"{said:20}{step['seconds']:>9.1f}{rate:>11}{each:>13}"
                 f"{step['postgres_mib']:>9,} MiB{step['worker_mib']:>7,} MiB"
             )
         closed = sum(row["steps"][name]["seconds"] for name in STEPS if name not in ("load", "books", "pdf"))

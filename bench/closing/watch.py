@@ -28,6 +28,7 @@ class Watch:
         figures: dict[str, Any] = {"postgres_mib": 0, "worker_mib": 0}
         done = threading.Event()
         watcher = threading.Thread(target=self._look, args=(figures, done), daemon=True)
+        before = _cpu(self.server), _cpu(self.ours)
         began = time.monotonic()
         watcher.start()
         try:
@@ -36,6 +37,8 @@ class Watch:
             figures["seconds"] = round(time.monotonic() - began, 2)
             done.set()
             watcher.join()
+            figures["postgres_cpu_s"] = round(_cpu(self.server) - before[0], 2)
+            figures["worker_cpu_s"] = round(_cpu(self.ours) - before[1], 2)
         self.figures[name] = figures
 
     def _look(self, figures: dict[str, Any], done: threading.Event) -> None:
@@ -44,6 +47,18 @@ class Watch:
             figures["worker_mib"] = max(figures["worker_mib"], round(_largest(self.ours) / MIB))
             if done.wait(EVERY_S):
                 return
+
+
+def _cpu(parent: psutil.Process) -> float:
+    """Seconds that a process and all it started have worked, those that have ended, too."""
+    total = 0.0
+    for process in [parent, *parent.children(recursive=True)]:
+        try:
+            times = process.cpu_times()
+        except psutil.Error:
+            continue
+        total += times.user + times.system + times.children_user + times.children_system
+    return total
 
 
 def _together(server: psutil.Process) -> int:
