@@ -125,9 +125,8 @@ def _apply_row(row: PriceProposal, terms: Terms, sheets: list[Sheet]) -> bool:
     if weighed.status != Status.UNCHANGED and weighed.price_id != row.price_id:
         raise Refused("It was priced anew since this file was read: read the file again.")
     if row.model:
-        before = len(sheets)
         changed = _publish(weighed, terms, sheets)
-        if len(sheets) > before:
+        if proposals.four_eyes() and weighed.status != Status.UNCHANGED:
             return changed  # applied once it is approved
     else:
         changed = _take_on(weighed, terms, sheets)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 from io import StringIO
+from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
@@ -14,7 +15,8 @@ from billing import costs, journal, margins, tasks
 from billing.costs import CostProblem
 from billing.margins import MarginProblem
 from billing.meters import Usage
-from billing.models import CostPrice
+from billing.models import CostPrice, LossAlert
+from portal.models import User
 from portal.tenancy import as_operator
 from tests.billing.test_reconciliation import Provider
 from tests.billing.world import START
@@ -75,8 +77,11 @@ def test_it_finds_what_is_sold_below_cost(provider: Provider) -> None:
     assert "input" not in {loss.token_class for loss in found}
 
 
-def test_the_job_tells_operators_of_it(provider: Provider, caplog: pytest.LogCaptureFixture) -> None:
+def test_the_job_tells_operators_of_it_once(
+    provider: Provider, caplog: pytest.LogCaptureFixture, mailoutbox: Any, django_capture_on_commit_callbacks: Any
+) -> None:
     moment = now()
+    User.objects.create_superuser("op@tollgate.test", None)
     provider.world.clock, provider.world.model = moment, f"{provider.world.model}-now"
     with as_operator():
         journal.ensure_partitions(now=moment)
@@ -86,8 +91,24 @@ def test_the_job_tells_operators_of_it(provider: Provider, caplog: pytest.LogCap
         costs.record(
             upstream=provider.upstream, upstream_model="gpt-5", costs={"input": 200}, effective_from=moment, now=moment
         )
-        tasks.check_margins()
+        with django_capture_on_commit_callbacks(execute=True):
+            tasks.check_margins()
     assert f"sold below cost: input of {provider.world.model}" in caplog.text
+    (mail,) = mailoutbox
+    assert (mail.bcc, f"input of {provider.world.model} is sold at" in mail.body) == (["op@tollgate.test"], True)
+
+    caplog.clear()
+    with as_operator(), django_capture_on_commit_callbacks(execute=True):
+        tasks.check_margins()  # an hour later
+        assert (len(mailoutbox), caplog.text) == (1, "")
+        CostPrice.objects.filter(upstream=provider.upstream).delete()
+        tasks.check_margins()
+        assert not LossAlert.objects.filter(upstream=provider.upstream).exists()
+        costs.record(
+            upstream=provider.upstream, upstream_model="gpt-5", costs={"input": 300}, effective_from=moment, now=moment
+        )
+        tasks.check_margins()
+    assert len(mailoutbox) == 2
 
 
 def test_costs_never_overlap(provider: Provider) -> None:

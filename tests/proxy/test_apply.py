@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from django.core.management.base import CommandError
+from django.utils.timezone import now
 
-from billing.models import Allowance, Budget, LedgerAccount, Price, Wallet
+from billing import proposals
+from billing.models import Allowance, Budget, LedgerAccount, Price, PriceProposal, Wallet
 from billing.money import PICO_PER_USD
-from portal.models import AuditEntry, Project, Tenant
+from portal.models import AuditEntry, Project, Tenant, User
 from portal.tenancy import as_operator
 from proxy import upstreams
 from proxy.apply import document
@@ -402,3 +405,16 @@ def test_it_says_what_is_wrong_with_variants(file: Path, wrong: str, message: st
     first = "[[models.price.variants]]\nabove_tokens = 200000\n"
     text = f'output = "0.60"\n{first}[[models.price.variants]]\n{wrong}\n'
     assert message in refusal(file, WHOLE.replace('output = "0.60"\n', text))
+
+
+def test_under_four_eyes_prices_wait_for_a_second_operator(file: Path, settings: Any) -> None:
+    settings.FOUR_EYES = True
+    assert any(line.startswith("! prices of 1 models wait for a second operator") for line in lines(file))
+    assert "! price gpt-4o-mini: the same change waits for approval" in lines(file)
+    with as_operator():
+        assert not Price.objects.exists()
+        waiting = PriceProposal.objects.get()
+        other = User.objects.create_superuser("other@tollgate.test", None)
+        proposals.approve(proposal_id=waiting.pk, actor_id=other.pk, now=now())
+        assert Price.objects.get(model="gpt-4o-mini").input == 150_000
+    assert lines(file) == ["= nothing to change"]

@@ -12,9 +12,10 @@ import pytest
 from django.core.management.base import CommandError
 from django.utils.timezone import now
 
-from billing import catalog
+from billing import catalog, proposals
 from billing.models import Price
-from portal.models import AuditEntry
+from billing.models import PriceProposal as Waiting
+from portal.models import AuditEntry, User
 from portal.tenancy import as_operator
 from proxy.demo import offers
 from proxy.models import Model, ModelAlias, PriceImport, PriceProposal, Route, Upstream
@@ -302,3 +303,31 @@ def test_the_list_prices_of_a_fresh_installation_can_be_brought_up_to_date(monke
         offers.offer(sandbox_url="http://127.0.0.1:1/v1", now=now())
     assert {price.source for price in prices_of("gpt-4o")} == {"import"}
     assert {price.source for price in prices_of("sandbox/echo")} == {"operator"}
+
+
+def test_under_four_eyes_an_import_is_one_proposal_that_waits(shop: Upstream, settings: Any) -> None:
+    settings.FOUR_EYES = True
+    found = told("--apply")
+    assert (found["applied"], sorted(found["proposed"])) == ([], ["house-large", "swift"])
+    assert prices_of("swift") == []
+    assert told("--apply")["proposed"] == []
+    with as_operator():
+        (waiting,) = Waiting.objects.all()
+        other = User.objects.create_superuser("other@tollgate.test", None)
+        assert (waiting.origin, waiting.proposed_by) == ("import", None)
+        proposals.approve(proposal_id=waiting.pk, actor_id=other.pk, now=now())
+    assert {price.source for price in prices_of("swift")} == {"import"}
+    assert len(prices_of("house-large")) > 1
+
+
+def test_under_four_eyes_a_review_proposes_and_keeps_its_rows_open(shop: Upstream, settings: Any) -> None:
+    settings.FOUR_EYES = True
+    outcome = applied_rows("house-mini", "house-large")
+    assert outcome.proposal == f"price proposal {Waiting.objects.get().pk}"
+    assert (sorted(outcome.applied), outcome.refused) == (["house-large", "swift"], [])
+    rows = list(PriceProposal.objects.filter(name__in=("house-mini", "house-large")))
+    assert {row.applied_at for row in rows} == {None}
+    again = apply_again(rows)
+    assert (again.proposal, sorted(again.already)) == ("", ["house-large", "swift"])
+    later = apply_again(rows, effective_from=now() + timedelta(days=2))
+    assert {why.split(":")[1].strip() for _name, why in later.refused} == {"another change waits for approval"}
