@@ -50,7 +50,9 @@ app.conf.beat_schedule = {
         "options": {"expires": 3600},
     },
     "exports": {"task": "billing.make_exports", "schedule": 30, "options": {"expires": 30}},
-    "contracts": {"task": "billing.apply_contracts", "schedule": crontab(hour="2", minute="10")},
+    "contracts": {
+        "task": "billing.apply_contracts", "schedule": crontab(hour="2", minute="10"), "options": {"expires": 3600},
+    },
     "remind": {"task": "billing.remind", "schedule": crontab(minute="50"), "options": {"expires": 3600}},
     "vat_ids": {"task": "billing.check_vat_ids", "schedule": crontab(minute="5"), "options": {"expires": 3600}},
     "check": {"task": "billing.check_books", "schedule": crontab(hour="3", minute="40"), "options": {"expires": 3600}},
