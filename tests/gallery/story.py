@@ -20,7 +20,7 @@ def tell(sandbox_url: str) -> list[dict[str, str]]:
 
     from billing import journal
     from portal.tenancy import as_operator
-    from tests.gallery import catalogue, pages, papers, people, traffic
+    from tests.gallery import agreements, catalogue, pages, papers, people, traffic
     from tests.gallery.calendar import calendar
     from tests.gallery.traffic import Busy, days_of
 
@@ -42,10 +42,15 @@ def tell(sandbox_url: str) -> list[dict[str, str]]:
         until = dates.now - timedelta(days=1)
         for number, busy in enumerate(crowd):
             traffic.call(busy, sold, days_of(dates.running.start, until), 90 + number)
+        agreements.agree(cast, dates)
         papers.draft_running(cast, dates)
+        agreements.bank(cast, dates)
+        agreements.tell(cast, dates)
         traffic.leave_open(crowd[0], sold[0], dates)
         papers.take_in_reports(dates)
         catalogue.watch(dates)
+    with as_operator():
+        agreements.propose(cast, dates)
         checks = papers.check_books(cast, dates)
         return [asdict(picture) for picture in pages.pictures(cast, checks)]
 
