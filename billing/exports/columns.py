@@ -89,8 +89,12 @@ LEDGER = (
     usd("amount", "r.amount", "debit positive, credit negative"),
     Column("memo", Type.WORDS, "t.memo", "what it was for"),
 )
+SIGN, OF_DOCUMENT = (f"CASE {row}.kind WHEN 'credit_note' THEN -1 ELSE 1 END" for row in ("i", "r"))
+"""A credit note prints positive amounts; what sums documents takes them off."""
 INVOICES = (
-    Column("number", Type.TEXT, "i.number", "the invoice's number"),
+    Column("number", Type.TEXT, "i.number", "the number of the invoice or credit note"),
+    Column("kind", Type.TEXT, "i.kind", "invoice, or credit_note, whose quantities and amounts are negative"),
+    Column("corrects", Type.TEXT, "coalesce(c.number, '')", "the invoice that a credit note corrects"),
     Column("status", Type.TEXT, "i.status", "finalised, paid, void or uncollectible"),
     Column("period", Type.TEXT, "i.period_label", "the month it is for"),
     Column("finalised_at", Type.MOMENT, "i.finalised_at", "when it was issued"),
@@ -100,7 +104,22 @@ INVOICES = (
     Column("model", Type.TEXT, "r.model", "the model; empty for charges"),
     Column("token_class", Type.TEXT, "r.token_class", "the class of tokens, or the surcharge"),
     Column("description", Type.WORDS, "r.description", "what a charge is for"),
-    Column("quantity", Type.NUMBER, "r.quantity", "how many"),
-    usd("exact_usd", "r.exact", "before rounding"),
-    Column("amount_minor", Type.MINOR, "r.amount", "rounded once, in minor units of the currency"),
+    Column("quantity", Type.NUMBER, f"{SIGN} * r.quantity", "how many"),
+    usd("exact_usd", f"{SIGN} * r.exact", "before rounding"),
+    Column("amount_minor", Type.MINOR, f"{SIGN} * r.amount", "rounded once, in minor units of the currency"),
+)
+DOCUMENTS = (
+    Column("number", Type.TEXT, "r.number", "the number of the invoice or credit note"),
+    Column("kind", Type.TEXT, "r.kind", "invoice, or credit_note, whose amounts are negative"),
+    Column("corrects", Type.TEXT, "coalesce(c.number, '')", "the invoice that a credit note corrects"),
+    Column("status", Type.TEXT, "r.status", "finalised, paid, void or uncollectible"),
+    Column("period", Type.TEXT, "r.period_label", "the month it is for"),
+    Column("finalised_at", Type.MOMENT, "r.finalised_at", "when it was issued"),
+    Column("due_on", Type.TEXT, "coalesce(r.due_on::text, '')", "the last day to pay"),
+    Column("currency", Type.TEXT, "r.currency", "ISO 4217"),
+    Column("subtotal_minor", Type.MINOR, f"{OF_DOCUMENT} * r.subtotal", "net, in minor units of the currency"),
+    Column("tax_minor", Type.MINOR, f"{OF_DOCUMENT} * r.tax", "tax, in minor units"),
+    Column("total_minor", Type.MINOR, f"{OF_DOCUMENT} * r.total", "gross, in minor units: what the document says"),
+    usd("exact_usd", f"{OF_DOCUMENT} * r.exact", "net before rounding"),
+    usd("total_usd", f"{OF_DOCUMENT} * r.usd_total", "gross in USD, by the rate of the document"),
 )

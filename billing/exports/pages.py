@@ -8,7 +8,7 @@ from typing import Any
 
 from django.db import connection
 
-from billing.exports.columns import CALLS, INVOICES, LEDGER, TOKENS, USAGE, Column
+from billing.exports.columns import CALLS, DOCUMENTS, INVOICES, LEDGER, TOKENS, USAGE, Column
 from billing.exports.span import Row, Span
 
 PAGE = 5_000
@@ -87,9 +87,16 @@ TABLES = (
         "r.id", 0,
     ),
     Table(
-        "invoices", "every line of every numbered invoice", INVOICES,
-        "billing_invoiceline r JOIN billing_invoice i ON i.id = r.invoice_id WHERE r.tenant_id = %(tenant)s "
+        "invoices", "every line of every numbered invoice and credit note", INVOICES,
+        "billing_invoiceline r JOIN billing_invoice i ON i.id = r.invoice_id "
+        "LEFT JOIN billing_invoice c ON c.id = i.corrects_id WHERE r.tenant_id = %(tenant)s "
         "AND i.number IS NOT NULL AND i.finalised_at >= %(start)s AND i.finalised_at < %(end)s",
+        "r.id", 0,
+    ),
+    Table(
+        "documents", "every numbered invoice and credit note with its totals", DOCUMENTS,
+        "billing_invoice r LEFT JOIN billing_invoice c ON c.id = r.corrects_id WHERE r.tenant_id = %(tenant)s "
+        "AND r.number IS NOT NULL AND r.finalised_at >= %(start)s AND r.finalised_at < %(end)s",
         "r.id", 0,
     ),
 )  # fmt: skip

@@ -75,6 +75,13 @@ class InvoicesExport(Export):
     permissions = {"GET": Permission.SEE_INVOICES}
 
 
+class DocumentsExport(Export):
+    """Invoices and credit notes with their totals."""
+
+    name = "documents"
+    permissions = {"GET": Permission.SEE_INVOICES}
+
+
 class FocusExport(Export):
     """All costs by day, as a FOCUS dataset."""
 

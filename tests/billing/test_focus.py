@@ -72,7 +72,7 @@ def lived(mode: str = "postpaid", currency: str = "USD") -> World:
         invoice = closing.close(tenant=world.tenant, month="2027-03", now=world.clock, finalise=True)
         lines = list(invoice.lines.order_by("position"))
         amounts = {lines[0].pk: lines[0].amount // 3, lines[-1].pk: lines[-1].amount}
-        credit_notes.issue(invoice=invoice, amounts=amounts, said=Said(reason="too slow", actor=None), now=world.clock)
+        credit_notes.issue(invoice=invoice, amounts=amounts, said=Said(reason="too slow", actor=""), now=world.clock)
     world.use(Usage(output=777), at=late)
     world.use(Usage(input=4_000_001))
     world.post()
