@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import FrozenInstanceError, replace
 from datetime import UTC, datetime, timedelta
 from fractions import Fraction
 from zoneinfo import ZoneInfo
@@ -316,3 +316,41 @@ def test_names_of_variants_say_what_they_are_for() -> None:
     assert price_conditions.parse_hours(" 23:59 – 00:01 ") == ((1439, 1),)
     with pytest.raises(ConditionProblem, match=r"^'noon' is no span"):
         price_conditions.parse_hours("10:00-11:00, noon")
+
+
+def test_variants_are_told_apart_whatever_their_order_and_names() -> None:
+    price_conditions.check([Conditions("y", 5), Conditions("x", 6)])
+    price_conditions.check([Conditions("y", 5), Conditions("x", 5, hours=((990, 0),))])
+    with pytest.raises(ConditionProblem, match="^'x{64}' is no name"):
+        price_conditions.check([Conditions("x" * 70, 1)])
+    assert price_conditions.said_hours(((59, 61),)) == "00:59-01:01"
+    assert pricing.words(flat(1, hours=((59, 61),))) == "00:59–01:01 UTC"
+
+
+def test_a_tier_is_this_one_and_no_other() -> None:
+    flex = flat(2, variant="flex", service_tier="flex")
+    price = replace(flat(9), variants=(flex,))
+    assert [price.chosen(Usage(input=1), tier).input for tier in ("flex", "priority", "batch")] == [2, 9, 9]
+    assert [price.sells(tier) for tier in ("flex", "priority", "batch")] == [True, False, False]
+    long = flat(3, variant="long", above_tokens=50)
+    assert pricing.frozen(flex, [long]).variants == ()
+    assert pricing.frozen(flat(4, variant="longer", above_tokens=100), [long]).variants == ()
+
+
+def test_what_costs_nothing_holds_nothing() -> None:
+    free = replace(flat(0), variants=(flat(0, variant="long", above_tokens=5),))
+    assert pricing.ceiling(input_bound=9, output_bound=9, price=free) == 0
+    assert free.at_moment(FROM) is free
+    assert pricing.affordable_output(most=0, input_bound=0, price=flat(0, per_request=1)) == -1
+    assert pricing.affordable_output(most=0, input_bound=0, price=flat(1, per_image=1)) == 0
+
+
+def test_prices_and_their_lists_cannot_be_changed() -> None:
+    for frozen, name in ((flat(1), "input"), (pricing.PriceList(()), "versions")):
+        with pytest.raises(FrozenInstanceError):
+            setattr(frozen, name, 5)
+
+
+def test_prices_are_whole_numbers_and_a_cent_has_its_sign() -> None:
+    assert type(money.parse_price("0.15")) is int
+    assert money.format_minor(-1, "USD") == "-0.01"
