@@ -321,7 +321,7 @@ def test_names_of_variants_say_what_they_are_for() -> None:
 def test_variants_are_told_apart_whatever_their_order_and_names() -> None:
     price_conditions.check([Conditions("y", 5), Conditions("x", 6)])
     price_conditions.check([Conditions("y", 5), Conditions("x", 5, hours=((990, 0),))])
-    with pytest.raises(ConditionProblem, match="^'x{64}' is no name"):
+    with pytest.raises(ConditionProblem, match=r"^'x{64}' is no name"):
         price_conditions.check([Conditions("x" * 70, 1)])
     assert price_conditions.said_hours(((59, 61),)) == "00:59-01:01"
     assert pricing.words(flat(1, hours=((59, 61),))) == "00:59–01:01 UTC"
