@@ -23,7 +23,7 @@ def download(
     """The file of an export over whole months, ``kind`` csv or parquet. Memory holds one page of it."""
     found = export.pages(Span.of(tenant, first, last))
     parts = files.csv_parts(export.columns, found) if kind == "csv" else files.parquet_parts(export.columns, found)
-    content = _parts_of(tenant.pk, parts) if isinstance(request, ASGIRequest) else parts
+    content = parts_of(tenant.pk, parts) if isinstance(request, ASGIRequest) else parts
     answer = StreamingHttpResponse(content, content_type=TYPES[kind])
     span = first.label if first.label == last.label else f"{first.label}-to-{last.label}"
     answer["Content-Disposition"] = f'attachment; filename="{tenant.slug}-{export.name}-{span}.{kind}"'
@@ -31,7 +31,7 @@ def download(
     return answer
 
 
-async def _parts_of(tenant_id: int, parts: Iterator[bytes]) -> AsyncIterator[bytes]:
+async def parts_of(tenant_id: int, parts: Iterator[bytes]) -> AsyncIterator[bytes]:
     """Between two parts nothing is held, so that a slow reader keeps no connection of the database."""
     following = sync_to_async(_next)
     while (part := await following(tenant_id, parts)) is not None:

@@ -53,6 +53,8 @@ def request(
     if kind not in EXPORTS or file not in File.values:
         raise ExportProblem(f"There is no export of {kind!r} as {file!r}.")
     first, last = span
+    if last.start < first.start:
+        raise ExportProblem(f"{last.label} is before {first.label}.")
     return ExportJob.objects.create(
         tenant_id=tenant.id, requested_by_id=actor_id, kind=kind, file=file, first=first.label, last=last.label,
         created_at=now,

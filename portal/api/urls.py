@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.urls import path, re_path
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
-from portal.api import contract, exports, invoice_files, invoices, keys, payments, usage, wallet, webhooks
+from portal.api import contract, export_jobs, exports, invoice_files, invoices, keys, payments, usage, wallet, webhooks
 from portal.api.missing import Missing
 
 app_name = "api"
@@ -32,10 +32,16 @@ urlpatterns = [
     path("invoices/<int:invoice_id>/ubl", invoice_files.InvoiceUbl.as_view(), name="invoice_ubl"),
     path("invoices/<int:invoice_id>/evidence.csv", invoice_files.InvoiceCsv.as_view(), name="invoice_csv"),
     path("invoices/<int:invoice_id>/evidence.parquet", invoice_files.InvoiceParquet.as_view(), name="invoice_parquet"),
+    path("exports/jobs", export_jobs.ExportJobs.as_view(), name="export_jobs"),
+    path("exports/jobs/<int:export_id>", export_jobs.OneExportJob.as_view(), name="export_job"),
+    path("exports/jobs/<int:export_id>/file", export_jobs.ExportJobFile.as_view(), name="export_job_file"),
     path("exports/calls", exports.CallsExport.as_view(), name="export_calls"),
     path("exports/usage", exports.UsageExport.as_view(), name="export_usage"),
     path("exports/ledger", exports.LedgerExport.as_view(), name="export_ledger"),
     path("exports/invoices", exports.InvoicesExport.as_view(), name="export_invoices"),
+    path("exports/documents", exports.DocumentsExport.as_view(), name="export_documents"),
+    path("exports/focus", exports.FocusExport.as_view(), name="export_focus"),
+    path("exports/focus-hourly", exports.HourlyFocusExport.as_view(), name="export_focus_hourly"),
     path("webhooks", webhooks.Webhooks.as_view(), name="webhooks"),
     path("webhooks/messages", webhooks.Messages.as_view(), name="webhook_messages"),
     path("webhooks/messages/<int:delivery_id>", webhooks.Message.as_view(), name="webhook_message"),

@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import urlencode
 
 from django import forms
-from django.http import HttpResponse
+from django.contrib import messages
+from django.http import Http404, HttpResponse
 from django.http.response import HttpResponseBase
+from django.shortcuts import redirect
+from django.urls import reverse
 from django.utils.timezone import now
-from django.views.decorators.http import require_safe
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
+from billing.exports.jobs import ExportProblem
 from billing.exports.kinds import EXPORTS
+from billing.models import ExportJob
 from billing.periods import Period, PeriodProblem, month, month_of
+from portal import access, exporting
 from portal.access import Permission
 from portal.downloads import download
 from portal.models import Tenant
 from portal.views.page import TenantRequest, render_page, tenant_page
 
 MOST_MONTHS = 60
-NEEDS = dict.fromkeys(("calls", "usage"), Permission.SEE_USAGE)
-"""What a role must be able to see; the rest is money."""
+UNFINISHED = (ExportJob.State.WAITING, ExportJob.State.RUNNING)
 
 
 class MonthField(forms.CharField):
@@ -61,28 +67,83 @@ class ExportForm(forms.Form):
         return typed
 
 
-@require_safe
+@require_http_methods(["GET", "HEAD", "POST"])
 @tenant_page(Permission.SEE_USAGE)
 def exports(request: TenantRequest, tenant: Tenant) -> HttpResponseBase:
-    """The form; with ``kind`` in the query string the file, or the form with what is wrong."""
+    """The form and what was prepared; with ``kind`` in the query string the file, or the form with what is wrong.
+
+    A POST has the file prepared or, with ``how=now``, leads to it. To htmx what was prepared alone.
+    """
     this = month_of(now(), tenant.timezone).label
-    bound = "kind" in request.GET
+    if request.headers.get("HX-Request"):
+        return render_page(request, "export_jobs.html", _prepared(request, tenant))
+    typed_in = request.POST if request.method == "POST" else request.GET
+    bound = "kind" in typed_in
     form = ExportForm(
-        request.GET if bound else None,
+        typed_in if bound else None,
         zone=tenant.timezone,
         offered=offered_to(request),
         initial={"first": this, "last": this, "format": "csv", "kind": request.GET.get("kind", "usage")},
     )
     if bound and form.is_valid():
         typed = form.cleaned_data
+        if request.method == "POST":
+            return _answer_post(request, tenant, typed)
         return download(
             request, tenant, EXPORTS[typed["kind"]], first=typed["first"], last=typed["last"], kind=typed["format"]
         )
-    context = {"form": form, "columns": [(EXPORTS[name], EXPORTS[name].columns) for name in offered_to(request)]}
+    columns = [(EXPORTS[name], EXPORTS[name].columns) for name in offered_to(request)]
+    context = {"form": form, "columns": columns, **_prepared(request, tenant)}
     page: HttpResponse = render_page(request, "exports.html", context, status=422 if bound else 200)
     return page
 
 
+@require_safe
+@tenant_page(Permission.SEE_USAGE)
+def export_file(request: TenantRequest, tenant: Tenant, export_id: int) -> HttpResponseBase:
+    """A file that was prepared."""
+    job = _job(request, tenant, export_id)
+    if job.state != ExportJob.State.DONE:
+        raise Http404
+    return exporting.deliver(request, tenant, job)
+
+
+@require_POST
+@tenant_page(Permission.SEE_USAGE)
+def cancel_export(request: TenantRequest, tenant: Tenant, export_id: int) -> HttpResponse:
+    """Stop preparing a file, or delete it."""
+    exporting.cancel(tenant=tenant, actor=request.user, job=_job(request, tenant, export_id), now=now())
+    return redirect("exports", tenant.slug)
+
+
+def _answer_post(request: TenantRequest, tenant: Tenant, typed: dict[str, Any]) -> HttpResponse:
+    if request.POST.get("how") == "now":
+        named = {"first": typed["first"].label, "last": typed["last"].label}
+        asked = urlencode({"kind": typed["kind"], "format": typed["format"], **named})
+        return redirect(f"{reverse('exports', args=[tenant.slug])}?{asked}")
+    span = typed["first"], typed["last"]
+    try:
+        exporting.prepare(
+            tenant=tenant, actor=request.user, kind=typed["kind"], file=typed["format"], span=span, now=now()
+        )
+    except ExportProblem as problem:
+        messages.error(request, str(problem))
+    return redirect("exports", tenant.slug)
+
+
+def _prepared(request: TenantRequest, tenant: Tenant) -> dict[str, Any]:
+    found = exporting.latest(tenant, request.permissions)
+    return {"jobs": found, "busy": any(job.state in UNFINISHED for job in found)}
+
+
 def offered_to(request: TenantRequest) -> list[str]:
     """The exports that a member's role may see."""
-    return [name for name in EXPORTS if NEEDS.get(name, Permission.SEE_INVOICES) in request.permissions]
+    return [name for name in EXPORTS if exporting.needed_for(name) in request.permissions]
+
+
+def _job(request: TenantRequest, tenant: Tenant, job_id: int) -> ExportJob:
+    """A job of this tenant that the role may see; 404 otherwise."""
+    job = access.one(ExportJob.objects.filter(tenant=tenant, pk=job_id))
+    if exporting.needed_for(job.kind) not in request.permissions:
+        raise Http404
+    return job

@@ -10,6 +10,7 @@ from django.utils.timezone import now
 
 from billing import invoices, payments
 from billing.meters import Usage
+from billing.models import ExportJob
 from billing.webhooks import endpoints
 from billing.webhooks.endpoints import Wish
 from portal import api_keys, api_tokens, tenancy
@@ -36,6 +37,7 @@ class House:
     membership: Membership
     webhook_id: str
     delivery_id: int
+    export_id: int
     token_id: int
     token_text: str
 
@@ -89,6 +91,10 @@ def house(owner: User) -> House:
     with as_operator():
         membership = tenancy.add_member(tenant=tenant, user=owner, role=Role.OWNER, actor=None, now=moment)
         invoice = invoices.draft(tenant=tenant, month="2027-03", now=world.clock)
+        export = ExportJob.objects.create(
+            tenant=tenant, kind="calls", file="csv", first="2027-03", last="2027-03", state="done", sha256="0" * 64,
+            expires_at=moment + timedelta(days=7),
+        )  # fmt: skip
         payment = payments.ask(tenant=tenant, ask=payments.Ask(500, "USD", "card"), now=moment)
         wish = Wish("https://hooks.invalid/tollgate", ("invoice.paid",))
         webhook = endpoints.add(tenant_id=tenant.pk, wish=wish, now=moment).endpoint
@@ -113,6 +119,7 @@ def house(owner: User) -> House:
         membership=membership,
         webhook_id=webhook.pk,
         delivery_id=delivery.pk,
+        export_id=export.pk,
         token_id=token.token.pk,
         token_text=token.text,
     )

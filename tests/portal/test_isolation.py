@@ -41,6 +41,7 @@ OBJECTS: dict[str, tuple[str, Any]] = {
     "member_id": ("membership.pk", 999_999_999),
     "token_id": ("token_id", 999_999_999),
     "payment_id": ("payment_id", 999_999_999),
+    "export_id": ("export_id", 999_999_999),
     "endpoint_id": ("webhook_id", "ep_0"),
     "delivery_id": ("delivery_id", 999_999_999),
 }
@@ -55,6 +56,8 @@ PAGES = {
     "usage": Page(Permission.SEE_USAGE),
     "calls": Page(Permission.SEE_USAGE),
     "exports": Page(Permission.SEE_USAGE),
+    "export_file": Page(Permission.SEE_USAGE, "export_id"),
+    "cancel_export": Page(Permission.SEE_USAGE, "export_id", method="POST"),
     "call": Page(Permission.SEE_USAGE, "shown_id"),
     "projects": Page(Permission.VIEW),
     "project": Page(Permission.VIEW, "project_slug"),
@@ -114,6 +117,9 @@ ENDPOINTS = {
     "api:export_usage": Page(Permission.SEE_USAGE),
     "api:export_ledger": Page(Permission.SEE_INVOICES),
     "api:export_invoices": Page(Permission.SEE_INVOICES),
+    "api:export_documents": Page(Permission.SEE_INVOICES),
+    "api:export_focus": Page(Permission.SEE_INVOICES),
+    "api:export_focus_hourly": Page(Permission.SEE_INVOICES),
     "api:wallet": Page(Permission.SEE_WALLET),
     "api:wallet_movements": Page(Permission.SEE_WALLET),
     "api:redeem_voucher": Page(Permission.MANAGE_WALLET, method="POST"),
@@ -129,6 +135,9 @@ ENDPOINTS = {
     "api:invoice_ubl": Page(Permission.SEE_INVOICES, "invoice_id"),
     "api:invoice_csv": Page(Permission.SEE_INVOICES, "invoice_id"),
     "api:invoice_parquet": Page(Permission.SEE_INVOICES, "invoice_id"),
+    "api:export_jobs": Page(Permission.SEE_USAGE),
+    "api:export_job": Page(Permission.SEE_USAGE, "export_id"),
+    "api:export_job_file": Page(Permission.SEE_USAGE, "export_id"),
     "api:webhooks": Page(Permission.MANAGE_WEBHOOKS),
     "api:webhook": Page(Permission.MANAGE_WEBHOOKS, "endpoint_id"),
     "api:rotate_webhook": Page(Permission.MANAGE_WEBHOOKS, "endpoint_id", method="POST"),
@@ -141,7 +150,7 @@ ENDPOINTS = {
 
 #: Pages that refuse every POST.
 READ_ONLY = {
-    "exports",
+    "export_file",
     "overview",
     "keys",
     "usage",
@@ -166,6 +175,12 @@ READ_ONLY = {
 #: Addresses that name no tenant: the person's own things, and what everyone may see.
 OWN_OR_PUBLIC = {
     "api_reference",
+    "guide_start",
+    "guide_search",
+    "guide",
+    "models",
+    "model",
+    "status",
     "healthz",
     "home",
     "new_tenant",

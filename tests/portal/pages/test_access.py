@@ -22,6 +22,8 @@ PAGES: dict[str, tuple[Permission, str]] = {
     "usage": (Permission.SEE_USAGE, "GET"),
     "calls": (Permission.SEE_USAGE, "GET"),
     "exports": (Permission.SEE_USAGE, "GET"),
+    "export_file": (Permission.SEE_USAGE, "GET"),
+    "cancel_export": (Permission.SEE_USAGE, "POST"),
     "call": (Permission.SEE_USAGE, "GET"),
     "projects": (Permission.VIEW, "GET"),
     "project": (Permission.VIEW, "GET"),
