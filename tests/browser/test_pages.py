@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser
 
 from tests.gallery import pages
 from tests.gallery.house import House, house
@@ -63,16 +63,12 @@ def test_it_would_notice_what_is_wrong(eyes: Eyes, made: House) -> None:
 def _faults(eyes: Eyes, picture: Picture) -> list[str]:
     """What is wrong with one page; dark and the phone by turning the loaded page, which is faster than loading it."""
     page = eyes.open(picture)
-    found = _grave(page, picture)
+    found = [one for one in violations(page, picture) if one.startswith(GRAVE)]
     page.emulate_media(color_scheme="dark")
-    found += [f"dark: {one}" for one in _grave(page, picture)]
+    found += [f"dark: {one}" for one in violations(page, picture, only=("color-contrast",))]
     page.set_viewport_size(PHONE)  # type: ignore[arg-type]
     if wide := too_wide(page):
         found.append(f"{wide} px too wide")
     page.set_viewport_size(LIGHT["viewport"])
     page.emulate_media(color_scheme="light")
     return found + eyes.heard(picture)
-
-
-def _grave(page: Page, picture: Picture) -> list[str]:
-    return [one for one in violations(page, picture) if one.startswith(GRAVE)]
