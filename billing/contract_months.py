@@ -56,7 +56,7 @@ def outcome_under(
     """What a contract that is in force during a span would make of a month; its minimum once the month is over."""
     start, end = max(span[0], window.start), min(span[1], window.end)
     used = counted(tenant_id=tenant_id, start=start, end=end)
-    rerated = _rerated(tenant_id, start, end)
+    rerated = rerated_of(tenant_id, start, end)
     return contract_sums.outcome(
         contract, used, share=window.share(start, end), is_over=window.end <= now, rerated=rerated
     )
@@ -115,7 +115,7 @@ def counted(*, tenant_id: int, start: datetime, end: datetime) -> list[Counted]:
     return found
 
 
-def _rerated(tenant_id: int, start: datetime, end: datetime) -> dict[str, int]:
+def rerated_of(tenant_id: int, start: datetime, end: datetime) -> dict[str, int]:
     """What re-rating added, by model: it counts where its charges stand in time, at the end of their month."""
     found: dict[str, int] = {}
     for charge in Charge.objects.filter(

@@ -1,19 +1,19 @@
 """What last month's bills would have been at new prices, before they are published, and what speaks against them.
 
-Only reads, as operator. Each tenant's last month is the one its zone and anchor say. What a contract gives or asks for
-besides single calls (tiers, free tokens, a minimum) comes on top of both numbers and is not in them.
+Only reads, as operator. Each tenant's last month is the one its zone and anchor say. What its contract makes of the
+month (tiers, free tokens, a minimum) is in both numbers.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from django.db import OperationalError, transaction
 from django.db.models import Q
 
-from billing import markups, parties, price_sheets, rerating_stack
+from billing import contract_effect, markups, parties, price_sheets, rerating_stack
 from billing.catalog import Numbers
 from billing.markups import Routes
 from billing.meters import TOKEN_CLASSES
@@ -23,7 +23,7 @@ from billing.periods import last_ended
 from billing.price_conditions import Conditions
 from billing.price_sheets import NEVER, Sheet, shown
 from billing.repricing import Window
-from billing.rerating_stack import Layer, Scope
+from billing.rerating_stack import Layer, Scope, Sums
 
 FAR = datetime(9999, 1, 1, tzinfo=UTC)
 STEEP = 20
@@ -36,7 +36,10 @@ class PreviewProblem(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Bill:
-    """A tenant's calls of the models in question in its last month: picodollars as they were charged, and anew."""
+    """A tenant's calls of the models in question in its last month: picodollars as they were charged, and anew.
+
+    Where ``has_contract``, with what the contract makes of the whole month.
+    """
 
     tenant_id: int
     slug: str
@@ -44,6 +47,7 @@ class Bill:
     requests: int
     before: int
     after: int
+    has_contract: bool = False
 
     @property
     def difference(self) -> int:
@@ -93,25 +97,68 @@ def last_month(*, book: PriceBook, sheets: Sequence[Sheet], starts_at: datetime,
     """
     models = [sheet.model for sheet in sheets]
     new = Layer(0, None, None, NEVER, FAR, frozenset(models), {sheet.model: sheet.version() for sheet in sheets})
-    scope = Scope(models, None, rerating_stack.layers_of(models=models))
+    asked = _Asked(
+        scope=Scope(models, None, rerating_stack.layers_of(models=models)),
+        new=new,
+        others=_with_own_price(book, models, starts_at),
+        now=now,
+    )
     tenants = {tenant.id: tenant for tenant in _payers(book)}
-    parts = [part for tenant in tenants.values() for part in _parts(tenant, scope, new, now)]
+    parts = [part for tenant in tenants.values() for part in _parts(tenant, asked)]
+    asked = replace(asked, contracts=contract_effect.with_terms(parts))
     try:
         with transaction.atomic():
-            found = rerating_stack.sums(parts, scope, new)
+            found = _sums(parts, asked)
+            bills = [_bill(tenants[tenant_id], label, sums, asked) for (tenant_id, label), sums in found.items()]
     except OperationalError:
         raise PreviewProblem("Last month has too many calls of these models to count here: choose fewer.") from None
-    others = _with_own_price(book, models, starts_at)
-    bills: dict[int, list[int]] = {}
-    unsold = 0
-    for (tenant_id, _label, model), one in found.items():
-        if (tenant_id, model) in others:
-            continue
-        sums = bills.setdefault(tenant_id, [0, 0, 0])
-        for place, number in enumerate((one.requests, one.before, one.after)):
-            sums[place] += number
-        unsold += one.unsold
-    return _preview(bills, {part.tenant_id: part.label for part in parts}, tenants, unsold)
+    bills.sort(key=lambda bill: (-abs(bill.difference), bill.slug))
+    totals = (sum(getattr(bill, name) for bill in bills) for name in ("requests", "before", "after"))
+    unsold = sum(sums.unsold for models_of in found.values() for sums in models_of.values())
+    return Preview(tuple(bills), Bill(0, "", "", *totals), unsold)
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What last month is asked for.
+
+    ``others`` are tenants and models that the prices are not for, ``contracts`` the tenants with terms.
+    """
+
+    scope: Scope
+    new: Layer
+    others: set[tuple[int, str]]
+    now: datetime
+    contracts: frozenset[int] = frozenset()
+
+
+def _sums(parts: Sequence[Window], asked: _Asked) -> dict[tuple[int, str], dict[str, Sums]]:
+    """Sums by tenant's month, and in it by model."""
+    found: dict[tuple[int, str], dict[str, Sums]] = {}
+    for (tenant_id, label, model), one in rerating_stack.sums(parts, asked.scope, asked.new).items():
+        if (tenant_id, model) not in asked.others:
+            found.setdefault((tenant_id, label), {})[model] = one
+    return found
+
+
+def _bill(tenant: Tenant, label: str, sums: dict[str, Sums], asked: _Asked) -> Bill:
+    before, after = (sum(getattr(one, name) for one in sums.values()) for name in ("before", "after"))
+    requests = sum(one.requests for one in sums.values())
+    if tenant.id not in asked.contracts:
+        return Bill(tenant.id, tenant.slug, label, requests, before, after)
+    parts = _parts(tenant, asked)
+
+    def change(span: contract_effect.Span) -> dict[str, int]:
+        clipped = [
+            replace(part, start=max(part.start, span[0]), end=min(part.end, span[1]))
+            for part in parts
+            if part.start < span[1] and span[0] < part.end
+        ]
+        of_span = _sums(clipped, asked).get((tenant.id, label), {})
+        return {model: one.after - one.before for model, one in of_span.items()}
+
+    effect = contract_effect.of_month(tenant=tenant, label=label, now=asked.now, change=change)
+    return Bill(tenant.id, tenant.slug, label, requests, before + effect.before, after + effect.after, True)
 
 
 def differences(book: PriceBook, sheets: Sequence[Sheet]) -> list[Difference]:
@@ -170,9 +217,9 @@ def _payers(book: PriceBook) -> list[Tenant]:
     return list(parties.every_tenant())
 
 
-def _parts(tenant: Tenant, scope: Scope, new: Layer, now: datetime) -> list[Window]:
-    period = last_ended(now, tenant.timezone, tenant.billing_anchor_day)
-    return rerating_stack.windows(tenant, period, (*scope.layers, new))
+def _parts(tenant: Tenant, asked: _Asked) -> list[Window]:
+    period = last_ended(asked.now, tenant.timezone, tenant.billing_anchor_day)
+    return rerating_stack.windows(tenant, period, (*asked.scope.layers, asked.new))
 
 
 def _with_own_price(book: PriceBook, models: Sequence[str], at: datetime) -> set[tuple[int, str]]:
@@ -184,10 +231,3 @@ def _with_own_price(book: PriceBook, models: Sequence[str], at: datetime) -> set
         model__in=models, variant="", effective_from__lte=at, book__tenant__isnull=False,
     )  # fmt: skip
     return set(found.values_list("book__tenant_id", "model"))
-
-
-def _preview(sums: dict[int, list[int]], labels: dict[int, str], tenants: dict[int, Tenant], unsold: int) -> Preview:
-    bills = [Bill(key, tenants[key].slug, labels[key], *numbers) for key, numbers in sums.items()]
-    bills.sort(key=lambda bill: (-abs(bill.difference), bill.slug))
-    totals = (sum(getattr(bill, name) for bill in bills) for name in ("requests", "before", "after"))
-    return Preview(tuple(bills), Bill(0, "", "", *totals), unsold)

@@ -13,16 +13,19 @@ from django.db.models import Sum
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from billing import books, catalog, charges, journal, preview, price_sheets, reratings
+from billing import books, catalog, charges, closing, journal, preview, price_sheets, reratings
 from billing.catalog import VariantPrices
+from billing.contract_sums import Contract, FreeTerms, TierTerms
 from billing.meters import COMPLETION_CLASSES, PROMPT_CLASSES, Usage
 from billing.models import Rerating, UsageRollup
 from billing.periods import month
 from billing.price_sheets import Sheet
 from billing.pricing import PriceVersion, rate
 from billing.reratings import Asked
+from billing.tiers import Tiers
 from portal.models import User
 from portal.tenancy import as_operator
+from tests.billing.contracts import PARIS, agree
 from tests.billing.world import PRICES, World
 
 OLD = [
@@ -177,4 +180,27 @@ def test_invariant_2_preview_closing_and_re_rating_equal_calls_rated_one_by_one(
     assert bill.before + charged(world) == wanted
     priced_anew(world, None, march.start, part, now)
     assert charged(world) == wanted - bill.before - at_first
+    assert books.check(tenant_id=world.tenant.id).differences == ()
+
+
+@pytest.mark.parametrize("until", [None, datetime(2027, 3, 12, tzinfo=PARIS)])
+def test_a_preview_with_a_contract_is_what_closing_makes_of_it(until: datetime | None) -> None:
+    world = World()
+    tiers = TierTerms("*", "", "usd", Tiers("graduated", (0, 10**11, 3 * 10**11), (0, 1_000, 2_500)))
+    free = FreeTerms("*", "output", 100)
+    contract = Contract(minimum=10**12, free_amount=10**9, tiers=(tiers,), free_tokens=(free,))
+    agree(world, contract, until=until)
+    for day in (0, 1, 4, 9):
+        world.use(Usage(input=700_000, output=333), at=world.clock + timedelta(days=day))
+    now = datetime(2027, 4, 2, tzinfo=UTC)
+    sheet = replaced(world, Sheet("", {"input": 1_234_567, "output": 9_999_999}))
+    closing.close(tenant=world.tenant, month="2027-03", now=now, finalise=False)
+    (bill,) = preview.last_month(book=catalog.default_book(), sheets=[sheet], starts_at=now, now=now).bills
+
+    draft = closing.close(tenant=world.tenant, month="2027-03", now=now, finalise=False)
+    assert (bill.has_contract, bill.before) == (True, int(draft.exact))
+    priced_anew(world, sheet, datetime(2027, 3, 1, tzinfo=PARIS), datetime(2027, 4, 1, tzinfo=PARIS), now)
+    draft = closing.close(tenant=world.tenant, month="2027-03", now=now, finalise=False)
+    if until is None:  # else a re-rating counts at the month's end, which these terms do not see
+        assert bill.after == int(draft.exact)
     assert books.check(tenant_id=world.tenant.id).differences == ()
