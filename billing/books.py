@@ -5,8 +5,7 @@ Each check is one statement, so that it sees one moment, and returns a row for e
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
@@ -14,8 +13,10 @@ from typing import Any
 from django.db import connection
 
 from billing import payment_checks
+from billing.planning import ALONE, planned
 
 WORK_MEM = "128MB"
+"""Room to sort and group the calls of a month: a statement takes a few times this at most, then goes to disk."""
 OVERDUE_S = 60
 """How long an open call may be without a living owner, or past its deadline, before it counts as lost."""
 
@@ -80,7 +81,7 @@ def check(
     With ``since``, the start of one of the tenant's months, that and later months alone are checked, and no balance
     that reaches back before it: what is spent of limits that began earlier, and credit.
     """
-    with _memory():
+    with planned(work_mem=WORK_MEM, **({} if since is None else ALONE)):
         return _check({"tenant": tenant_id, "since": since, "overdue": OVERDUE_S}, tell)
 
 
@@ -98,18 +99,6 @@ def _check(values: dict[str, Any], tell: Callable[[str], None]) -> Report:
         tell(f"{number} of {len(checks)}: {name}")
         differences += [Difference(name, tenant, *map(str, rest)) for tenant, *rest in _rows(query, values)]
     return Report(tuple(sums), tuple(differences))
-
-
-@contextmanager
-def _memory() -> Iterator[None]:
-    """Room to sort and group the calls of a month: a statement takes a few times this at most, then goes to disk."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT current_setting('work_mem')")
-        (before,) = cursor.fetchone()
-        cursor.execute("SELECT set_config('work_mem', %s, false)", [WORK_MEM])
-    yield
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT set_config('work_mem', %s, false)", [before])
 
 
 def _sums(values: dict[str, Any]) -> list[Sums]:

@@ -11,6 +11,7 @@ from billing import catalog, contract_words, exchange, parties, posted
 from billing.meters import COUNTERS, SURCHARGES, TOKEN_CLASSES, UNIT_PRICES
 from billing.models import Charge, Invoice, InvoiceLine
 from billing.money import usd
+from billing.planning import ALONE, planned
 from billing.pricing import PriceVersion, words
 from billing.taxes import Treatment
 
@@ -35,7 +36,7 @@ class Used:
 def used_on(invoice: Invoice) -> list[Used]:
     """The usage of the transfers on an invoice, summed from its events and adjustments."""
     found: list[Used] = []
-    with connection.cursor() as cursor:
+    with planned(**ALONE), connection.cursor() as cursor:
         for stretch in posted.stretches(invoice):
             cursor.execute(USED, stretch.of(invoice.tenant_id))
             found += [
@@ -126,7 +127,7 @@ def variants_of(price_ids: Iterable[int]) -> dict[int, str]:
 def annex_of(invoice: Invoice) -> list[dict[str, object]]:
     """Requests, tokens and exact cost per project, key and model, with the names people gave them."""
     sums: dict[tuple[int, int, str], list[int]] = {}
-    with connection.cursor() as cursor:
+    with planned(**ALONE), connection.cursor() as cursor:
         for stretch in posted.stretches(invoice):
             cursor.execute(ANNEX, stretch.of(invoice.tenant_id))
             for project_id, key_id, model, *used in cursor.fetchall():

@@ -6,8 +6,6 @@ exactly the rows it claimed: each event is in the books once or not at all.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -16,6 +14,7 @@ from django.db import connection, transaction
 
 from billing import ledger
 from billing.meters import COUNTERS
+from billing.planning import NO_SCANS, planned
 
 FIRST = UUID(int=0)
 """Before every event."""
@@ -25,6 +24,9 @@ ONE_POSTER = 7_001
 
 BATCH = 50_000
 """Events of one transaction: what waits for some seconds is much less, what waits for long goes in large steps."""
+
+
+WORK_MEM = "64MB"
 
 
 def post_settled(*, now: datetime, limit: int = BATCH, tenant_id: int | None = None) -> int:
@@ -102,7 +104,7 @@ ADJUSTMENTS = _Source(
 
 def _post(batch: _Batch) -> _Done:
     """One batch. The lock is taken by a statement of its own, so that the next one sees what was posted before."""
-    with transaction.atomic(), _planned_for_bulk():
+    with transaction.atomic(), planned(**NO_SCANS, work_mem=WORK_MEM):
         with connection.cursor() as cursor:
             cursor.execute("SELECT pg_advisory_xact_lock(%s)", [ONE_POSTER])
         events, last = _claim(EVENTS, batch)
@@ -144,21 +146,6 @@ def _claimed(source: _Source, batch: _Batch) -> tuple[int, UUID | None]:
         raise _AccountMissingError(without_account)
     return posted, last if source is EVENTS else None
 
-
-@contextmanager
-def _planned_for_bulk() -> Iterator[None]:
-    """Go by indexes, whatever is known of the tables, and sort in memory.
-
-    A scan of the whole table reads what was posted before again and again; figures about a table that grows are late.
-    """
-    with connection.cursor() as cursor:
-        cursor.execute("; ".join(f"SET LOCAL {name} = {value}" for name, value in BULK.items()))
-    yield
-    with connection.cursor() as cursor:  # the transaction may be somebody's who has more to do in it
-        cursor.execute("; ".join(f"SET LOCAL {name} TO DEFAULT" for name in BULK))
-
-
-BULK = {"enable_seqscan": "off", "enable_bitmapscan": "off", "enable_mergejoin": "off", "work_mem": "'64MB'"}
 
 BUCKET = "date_bin('15 minutes', opened_at, timestamptz 'epoch')"
 
