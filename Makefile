@@ -39,6 +39,9 @@ bench-billing: $(INSTALLED) ## measure posting and closing a month of 1, 3 and 1
 screenshots: $(INSTALLED) ## pictures of every page, light, dark and phone, in screenshots/, and what axe says of each
 	@exec $(BIN)/python -m tests.gallery $(ARGS)
 
+mutate: $(INSTALLED) ## change the code of money in small ways and show what no test notices; ARGS="money pricing"
+	@exec $(BIN)/python -m tests.mutation $(ARGS)
+
 clean: ## remove what was installed and cached; the state in .tollgate stays
 	rm -rf .venv .uv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
