@@ -55,7 +55,9 @@ def top_up_purpose(tenant: Tenant) -> str:
 
 def ask_top_up(*, tenant: Tenant, amount: int, saves_card: bool, actor: User, now: datetime) -> Payment:
     """Ask for a top-up of minor units of the tenant's currency by card. Raises PaymentProblem."""
-    wanted = Ask(amount, tenant.currency, Payment.Method.CARD, memo="Top-up", actor=str(actor), saves_card=saves_card)
+    wanted = Ask(
+        amount, tenant.currency, Payment.Method.CARD, memo="Top-up by card", actor=str(actor), saves_card=saves_card
+    )
     return _ask(tenant, wanted, actor, now)
 
 

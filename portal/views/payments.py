@@ -12,7 +12,7 @@ from django.urls import reverse
 from django.utils.timezone import now
 from django.views.decorators.http import require_POST, require_safe
 
-from billing import dues, payment_reports
+from billing import credits, dues, payment_reports
 from billing.models import Invoice, Payment
 from portal import paying
 from portal.access import Permission, one
@@ -39,7 +39,7 @@ def payments(request: TenantRequest, tenant: Tenant) -> HttpResponse:
         "payments": [(payment, WORDS[payment.status]) for payment in found[:PAGE]],
         "following": found[PAGE - 1].pk if len(found) > PAGE else None,
         "advances": dues.advances(tenant.pk),
-        "bank": paying.bank_account(purpose="the number of the invoice"),
+        "bank": paying.bank_account(purpose=_purpose(tenant)),
         "cards": paying.cards_taken(),
     }
     return render_page(request, "payments.html", context)
@@ -133,6 +133,11 @@ def _page_to_pay_on(request: TenantRequest, tenant: Tenant, payment: Payment) ->
     except ProviderProblem as problem:
         return {"problem": str(problem)}
     return {"card_page": url, "go": bool(url) and request.GET.get("go") == "1"}
+
+
+def _purpose(tenant: Tenant) -> str:
+    """What a transfer carries."""
+    return paying.top_up_purpose(tenant) if credits.is_prepaid(tenant.pk) else "the number of the invoice"
 
 
 def _payment(tenant: Tenant, payment_id: int) -> Payment:
