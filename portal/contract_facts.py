@@ -45,7 +45,6 @@ class TierTable:
     """Tiers of some usage. ``to_next`` is what ends the tier that is reached; empty in the last."""
 
     label: str
-    mode: str
     rows: tuple[TierRow, ...]
     to_next: str
 
@@ -79,9 +78,9 @@ def as_json(*, tenant: Tenant, label: str, now: datetime) -> list[dict[str, Any]
 def how(detail: Mapping[str, Any]) -> list[str]:
     """How the amount of an invoice's line came about, a sentence each; nothing if that is not known."""
     if "tiers" in detail:
-        return [_tier_sentence(number, row) for number, row in enumerate(detail["tiers"], 1)] + [
-            f"{_usd(detail['list_price'])} at list price, {_usd(detail['price'])} under the contract."
-        ]
+        rows = [(number, row) for number, row in enumerate(detail["tiers"], 1) if row["quantity"] not in ("0", "0.00")]
+        sums = f"{_usd(detail['list_price'])} at list price, {_usd(detail['price'])} under the contract."
+        return [*(_tier_sentence(number, row) for number, row in rows), sums]
     if "agreed" in detail:
         return [
             f"{_usd(detail['agreed'])} are agreed, {_usd(detail['spent'])} used, {_usd(detail['missing'])} missing."
@@ -140,7 +139,8 @@ def _table(part: TierPart) -> TierTable:
     )
     left = part.to_next
     to_next = "" if left is None else figures.short(left) if money else f"{figures.count(left)} tokens"
-    return TierTable(_usage(part), part.rule.tiers.mode, rows, to_next)
+    label = f"{part.rule.tiers.mode.title()} {'discount on' if money else 'price of'} {_usage(part)}"
+    return TierTable(label, rows, to_next)
 
 
 def _usage(part: TierPart | FreePart) -> str:
