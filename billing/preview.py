@@ -16,8 +16,8 @@ from django.db.models import Q
 from billing import contract_effect, markups, parties, price_sheets, rerating_stack
 from billing.catalog import Numbers
 from billing.markups import Routes
-from billing.meters import TOKEN_CLASSES
-from billing.models import Price, PriceBook
+from billing.meters import PARENT_CLASS, TOKEN_CLASSES
+from billing.models import CostPrice, Price, PriceBook
 from billing.parties import Tenant
 from billing.periods import last_ended
 from billing.price_conditions import Conditions
@@ -174,7 +174,7 @@ def objections(*, book: PriceBook, sheets: Sequence[Sheet], routes: Routes, star
         base = sheet.numbers()[Conditions("")]
         for route in routes.get(sheet.model, ()):
             cost = costs.get(route)
-            below = [name for name in TOKEN_CLASSES if cost and (base[name] or 0) < getattr(cost, name)]
+            below = [name for name in TOKEN_CLASSES if cost and _is_below(name, base, cost)]
             if below and cost:
                 said = ", ".join(
                     f"{name} {shown(name, base[name])} < {shown(name, getattr(cost, name))}" for name in below
@@ -182,6 +182,22 @@ def objections(*, book: PriceBook, sheets: Sequence[Sheet], routes: Routes, star
                 found.append(Objection(sheet.model, f"below what {route[0]} charges for {route[1]}: {said}"))
         found += [Objection(sheet.model, text) for text in _steps(_differences(book, sheet))]
     return found
+
+
+def _is_below(name: str, base: Numbers, cost: CostPrice) -> bool:
+    """Whether a class is sold below its cost; one that follows its parent in both is told by its parent."""
+    parent = PARENT_CLASS.get(name)
+    if parent and base[name] == base[parent] and getattr(cost, name) == getattr(cost, parent):
+        return False
+    return bool((base[name] or 0) < getattr(cost, name))
+
+
+def _follows(name: str, old: Numbers, new: Numbers) -> bool:
+    """Whether a number says nothing of its own: it is its parent's before and after, or a request that is free."""
+    if name == "per_request":
+        return not old.get(name) and not new.get(name)
+    parent = PARENT_CLASS.get(name, name)
+    return parent != name and old.get(name) == old.get(parent) and new.get(name) == new.get(parent)
 
 
 def _steps(changes: Iterator[Difference]) -> Iterator[str]:
@@ -204,9 +220,7 @@ def _differences(book: PriceBook, sheet: Sheet) -> Iterator[Difference]:
     for when in dict.fromkeys((*after, *before)):
         old, new = before.get(when, none), after.get(when, none)
         for name in dict.fromkeys((*new, *old)):
-            if old.get(name) != new.get(name) and not (
-                name == "per_request" and not old.get(name) and not new.get(name)
-            ):
+            if old.get(name) != new.get(name) and not _follows(name, old, new):
                 yield Difference(sheet.model, when.variant, name, old.get(name), new.get(name))
 
 

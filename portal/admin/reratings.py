@@ -245,10 +245,11 @@ def _sums(requests: int, before: int, after: int) -> dict[str, Any]:
 
 
 def _price(sheet: Sheet) -> dict[str, Any]:
+    parts = [("", sheet.prices), *((f"{one.variant}: ", one.prices) for one in sheet.variants)]
     numbers = [
-        (f"{when.variant}: {name}" if when.variant else name, shown(name, number))
-        for when, values in sheet.numbers().items()
-        for name, number in values.items()
-        if number is not None and (number or name != "per_request")
+        (f"{when}{name}", shown(name, number))
+        for when, prices in parts
+        for name, number in prices.items()
+        if number or name != "per_request"
     ]
     return {"model": sheet.model, "numbers": numbers}

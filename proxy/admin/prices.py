@@ -18,7 +18,7 @@ from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextareaWidget, U
 from billing import catalog, price_sheets, pricing, proposals
 from billing.admin import BoundedPaginator
 from billing.meters import SURCHARGES, TOKEN_CLASSES
-from billing.models import Price, PriceProposal
+from billing.models import Price, PriceBook, PriceProposal
 from billing.money import PICO_PER_USD, usd
 from billing.price_sheets import Sheet
 from billing.proposals import Change, ProposalProblem
@@ -243,14 +243,16 @@ class PriceAdmin(AuditedAdmin):
     def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
         """Start from the version in force, so that a change is what is typed and no more."""
         name = request.GET.get("model", "")[:200]
-        rows = Price.objects.filter(book=catalog.default_book(), model=name)
+        own = request.GET.get("book", "")
+        book = PriceBook.objects.filter(pk=int(own)).first() if own.isdecimal() and len(own) < 19 else None
+        rows = Price.objects.filter(book=book or catalog.default_book(), model=name)
         last = rows.filter(variant="").order_by("-effective_from").first()
         if last is None:
             return {"model": name}
         variants = rows.filter(effective_from=last.effective_from).exclude(variant="").order_by("variant")
         own = [token_class for token_class in TOKEN_CLASSES if token_class not in last.inherited]
         stored = {field: getattr(last, field) for field in (*own, *SURCHARGES)}
-        return {"model": name, "variants": variant_lines.said(variants, last)} | stored
+        return {"model": name, "book": own, "variants": variant_lines.said(variants, last)} | stored
 
     def has_change_permission(self, request: HttpRequest, obj: object = None) -> bool:
         """Published is published."""
