@@ -73,7 +73,8 @@ class OutboxMessage(models.Model):
     """
 
     id = models.CharField(max_length=40, primary_key=True)
-    tenant = models.ForeignKey("portal.Tenant", on_delete=models.PROTECT, related_name="+")
+    # No index of its own: each look-up is to go by outbox_message_once or outbox_message_latest.
+    tenant = models.ForeignKey("portal.Tenant", on_delete=models.PROTECT, related_name="+", db_index=False)
     kind = models.CharField(max_length=32, choices=MessageKind.choices)
     subject = models.CharField(max_length=120)
     once_key = models.CharField(max_length=120, null=True, blank=True)

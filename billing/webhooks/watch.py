@@ -23,8 +23,10 @@ LOOKS_BACK = timedelta(hours=1)
 """What was spent at the very end of a window is told of after it."""
 EXPIRED_SINCE = timedelta(days=3)
 """Keys that expired before are old news, such as for an endpoint that is new."""
-MOST = 1_000
+MOST = 300
+"""Messages of one sort in one look; the next look goes on."""
 
+# OFFSET 0: what is left of the rows is looked up one by one, by the index of once_key, never joined as a whole.
 _REACHED = """
     SELECT a.id, p.percent
     FROM billing_allowance a
@@ -33,9 +35,10 @@ _REACHED = """
     WHERE a.tenant_id IN (
             SELECT tenant_id FROM billing_webhookendpoint WHERE is_active AND %(kind)s = ANY(kinds))
         AND a.starts_at <= %(now)s AND (a.ends_at IS NULL OR a.ends_at > %(ended)s)
-        AND a."limit" > 0 AND a.spent * 100 >= a."limit" * p.percent
+        -- The first comparison leaves few rows before anything is joined.
+        AND a."limit" > 0 AND a.spent * 100 >= a."limit" * %(least)s AND a.spent * 100 >= a."limit" * p.percent
         AND NOT EXISTS (SELECT FROM billing_outboxmessage m WHERE m.tenant_id = a.tenant_id AND m.kind = %(kind)s
-            AND m.subject = 'allowance:' || a.id AND m.once_key = p.percent::text)
+            AND m.subject = 'allowance:' || a.id AND m.once_key = p.percent::text OFFSET 0)
     ORDER BY a.id, p.percent LIMIT %(most)s
 """
 
@@ -48,7 +51,7 @@ _ENDING = """
         AND k.created_at <= k.expires_at - make_interval(days => %(days)s)
         AND NOT EXISTS (SELECT FROM billing_outboxmessage m WHERE m.tenant_id = k.tenant_id AND m.kind = %(kind)s
             AND m.subject = 'key:' || k.public_id AND m.once_key = %(days)s || ':' ||
-                to_char(k.expires_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"'))
+                to_char(k.expires_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"') OFFSET 0)
     ORDER BY k.expires_at, k.id LIMIT %(most)s
 """
 
@@ -56,9 +59,13 @@ _ENDING = """
 def tell_of_budgets(*, now: datetime) -> int:
     """Tell of each threshold that was reached and not told of in its window; returns how many messages were new."""
     values: dict[str, Any] = {
-        "percents": list(PERCENTS), "kind": str(MessageKind.BUDGET_THRESHOLD), "now": now, "ended": now - LOOKS_BACK,
+        "percents": list(PERCENTS),
+        "least": min(PERCENTS),
+        "kind": str(MessageKind.BUDGET_THRESHOLD),
+        "now": now,
+        "ended": now - LOOKS_BACK,
         "most": MOST,
-    }  # fmt: skip
+    }
     with connection.cursor() as cursor:
         cursor.execute(_REACHED, values)
         found: list[tuple[int, int]] = cursor.fetchall()
