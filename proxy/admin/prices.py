@@ -243,16 +243,16 @@ class PriceAdmin(AuditedAdmin):
     def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
         """Start from the version in force, so that a change is what is typed and no more."""
         name = request.GET.get("model", "")[:200]
-        own = request.GET.get("book", "")
-        book = PriceBook.objects.filter(pk=int(own)).first() if own.isdecimal() and len(own) < 19 else None
+        asked = request.GET.get("book", "")
+        book = PriceBook.objects.filter(pk=int(asked)).first() if asked.isdecimal() and len(asked) < 19 else None
         rows = Price.objects.filter(book=book or catalog.default_book(), model=name)
         last = rows.filter(variant="").order_by("-effective_from").first()
         if last is None:
-            return {"model": name}
+            return {"model": name, "book": book.pk if book else ""}
         variants = rows.filter(effective_from=last.effective_from).exclude(variant="").order_by("variant")
         own = [token_class for token_class in TOKEN_CLASSES if token_class not in last.inherited]
         stored = {field: getattr(last, field) for field in (*own, *SURCHARGES)}
-        return {"model": name, "book": own, "variants": variant_lines.said(variants, last)} | stored
+        return {"model": name, "book": book.pk if book else "", "variants": variant_lines.said(variants, last)} | stored
 
     def has_change_permission(self, request: HttpRequest, obj: object = None) -> bool:
         """Published is published."""
