@@ -162,7 +162,7 @@ def _moves(group: str, basis: str, first: datetime, until: datetime, tenant_id: 
     statement = MOVES.format(group=group, when=BASES[basis])
     with connection.cursor() as cursor:
         cursor.execute(statement, {"first": first, "until": until, "tenant": tenant_id})
-        return [_Move(*row[:-1], amount=int(row[-1])) for row in cursor.fetchall()]
+        return [_Move(*row) for row in ((*row[:-1], int(row[-1])) for row in cursor.fetchall())]
 
 
 def _open(group: str, basis: str, first: datetime, until: datetime, tenant_id: int | None) -> dict[str, int]:

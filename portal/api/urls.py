@@ -5,7 +5,19 @@ from __future__ import annotations
 from django.urls import path, re_path
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
-from portal.api import contract, export_jobs, exports, invoice_files, invoices, keys, payments, usage, wallet, webhooks
+from portal.api import (
+    contract,
+    export_jobs,
+    exports,
+    invoice_files,
+    invoices,
+    keys,
+    payments,
+    spend,
+    usage,
+    wallet,
+    webhooks,
+)
 from portal.api.missing import Missing
 
 app_name = "api"
@@ -26,6 +38,7 @@ urlpatterns = [
     path("payments", payments.Payments.as_view(), name="payments"),
     path("payments/checkout", payments.PaymentCheckout.as_view(), name="start_checkout"),
     path("payments/<int:payment_id>", payments.OnePayment.as_view(), name="payment"),
+    path("spend", spend.SpendByMonth.as_view(), name="spend"),
     path("invoices", invoices.Invoices.as_view(), name="invoices"),
     path("invoices/<int:invoice_id>", invoices.Invoice.as_view(), name="invoice"),
     path("invoices/<int:invoice_id>/pdf", invoices.InvoiceDocument.as_view(), name="invoice_pdf"),

@@ -79,6 +79,7 @@ SIDEBAR = (
         (
             Link("Wallet", "wallet", "wallet", Permission.SEE_WALLET),
             Link("Limits", "gauge", "limits", Permission.VIEW),
+            Link("Spend", "chart", "spend", Permission.SEE_INVOICES),
             Link("Invoices", "invoice", "invoices", Permission.SEE_INVOICES),
             Link("Payments", "card", "payments", Permission.SEE_WALLET),
         ),

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import csv
 import io
-import random
 from collections import Counter
 from collections.abc import Iterator
-from datetime import UTC, date, datetime, timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -15,72 +14,22 @@ import pyarrow.parquet
 import pytest
 from django.test import override_settings
 
-from billing import catalog, charges, closing, credit_notes, exchange
-from billing.charges import Wanted
-from billing.exchange import Rate
+from billing import catalog
 from billing.exports import files
 from billing.exports.columns import Type
 from billing.exports.focus.columns import FOCUS
 from billing.exports.focus.dataset import DATASETS
 from billing.exports.kinds import EXPORTS
 from billing.exports.span import Span
-from billing.invoice_events import Said
 from billing.meters import Usage
-from billing.models import Invoice, PriceBook, TaxRate
+from billing.models import Invoice, PriceBook
 from billing.money import format_minor
-from billing.periods import month
-from portal.models import Tenant
 from portal.tenancy import as_operator, as_tenant
 from tests.billing.focus_rules import broken
-from tests.billing.world import USD, World
-
-SELLER = {"name": "Seller SARL", "country": "FR", "vat_id": "FR40303265045", "address": "1 rue\n75001 Paris"}
-DAY = timedelta(days=1)
+from tests.billing.lived_month import SELLER, lived
+from tests.billing.world import World
 
 pytestmark = pytest.mark.django_db
-
-
-def lived(mode: str = "postpaid", currency: str = "USD") -> World:
-    """March with calls, charges, tax, an invoice and a part of it credited; a call of March that comes late; April."""
-    world = World(mode=mode, credit=500 * USD)
-    with as_operator():
-        Tenant.objects.filter(pk=world.tenant.pk).update(currency=currency, country="FR")
-        world.tenant.refresh_from_db()
-        TaxRate.objects.get_or_create(
-            country="FR", category="S", effective_from=date(2020, 1, 1), defaults={"rate": 2000}
-        )
-        if currency != "USD":
-            for day in (world.clock.date(), date(2027, 4, 20)):
-                exchange.keep(Rate(currency, 10_000, 10_861, day, "ECB"), now=world.clock)
-    for number in range(6):
-        world.use(
-            Usage(input=random.randrange(10**7), cache_read=number, output=random.randrange(10**6), reasoning=77),
-            key=world.keys[number % 2],
-        )
-        world.clock += timedelta(days=3, hours=5)
-    world.post()
-    late = world.clock - DAY
-    with as_operator():
-        for wanted in (
-            Wanted("other", "support", "Support", 3 * USD + 1), Wanted("minimum", "m", "Up to the minimum", 7 * USD),
-            Wanted("free", "f", "Free tokens", -1_234_567_891), Wanted("tier", "t", "Tiers", -USD // 3),
-        ):  # fmt: skip
-            charges.bring_to(
-                tenant=world.tenant, period=month("2027-03", "Europe/Paris"), wanted=wanted, now=world.clock
-            )
-        world.clock = datetime(2027, 4, 2, 12, tzinfo=UTC)
-        invoice = closing.close(tenant=world.tenant, month="2027-03", now=world.clock, finalise=True)
-        lines = list(invoice.lines.order_by("position"))
-        amounts = {lines[0].pk: lines[0].amount // 3, lines[-1].pk: lines[-1].amount}
-        credit_notes.issue(invoice=invoice, amounts=amounts, said=Said(reason="too slow", actor=""), now=world.clock)
-    world.use(Usage(output=777), at=late)
-    world.use(Usage(input=4_000_001))
-    world.post()
-    with as_operator():
-        closing.close(tenant=world.tenant, month="2027-04", now=datetime(2027, 5, 2, tzinfo=UTC), finalise=True)
-    world.clock = datetime(2027, 5, 3, 9, tzinfo=UTC)
-    world.use(Usage(input=5))
-    return world
 
 
 def span_of(world: World, first: str, last: str) -> Span:
@@ -111,7 +60,7 @@ def billed(rows: list[dict[str, str]]) -> dict[str, Decimal]:
 
 @pytest.fixture(autouse=True)
 def seller() -> Iterator[None]:
-    with override_settings(SELLER={**dict.fromkeys(("tax_id", "register_id", "email", "iban", "bic"), ""), **SELLER}):
+    with override_settings(SELLER=SELLER):
         yield
 
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import csv
 import random
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
 
 import pytest
+from django.core.management import call_command
 from django.db import connection
 from django.test import Client
 from django.urls import reverse
@@ -46,7 +50,7 @@ def lived(mode: str, currency: str = "USD") -> World:
         world.clock = APRIL + timedelta(days=1)
         invoice = closing.close(tenant=world.tenant, month="2027-03", now=world.clock, finalise=True)
         first = invoice.lines.order_by("position")[0]
-        said = Said(reason="wrong", actor=None)
+        said = Said(reason="wrong", actor="")
         credit_notes.issue(invoice=invoice, amounts={first.pk: first.amount // 3}, said=said, now=world.clock)
     world.use(Usage(output=777), at=late)
     world.post()
@@ -162,3 +166,32 @@ def test_operators_are_told_what_is_wrong(operator: Client, asked: dict[str, str
     answer = operator.get(reverse("admin:billing_revenue"), asked)
     assert answer.status_code == 200
     assert 'role="alert"' in answer.content.decode()
+
+
+def exported(file: Path, *options: str) -> list[dict[str, str]]:
+    call_command("export", "revenue", str(file), "--from", "2027-03", "--to", "2027-04", *options)
+    return list(csv.DictReader(file.read_text().splitlines()))
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("basis", ["effective", "posted"])
+def test_the_command_writes_what_independent_sql_adds_up(tmp_path: Path, basis: str) -> None:
+    worlds = [lived("postpaid"), lived("prepaid"), lived("postpaid", "EUR")]
+    with as_operator():
+        rows = exported(tmp_path / "revenue.csv", "--basis", basis)
+        mine = [exported(tmp_path / "one.csv", "--basis", basis, "--tenant", world.tenant.slug) for world in worlds]
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT to_char(CASE %s WHEN 'posted' THEN posted_at ELSE effective_at END AT TIME ZONE 'UTC', "
+                "'YYYY-MM') AS month, -sum(amount) FROM billing_transfer t, billing_ledgerentry e "
+                "WHERE e.transfer_id = t.id AND e.account_id IN (SELECT id FROM billing_ledgeraccount "
+                "WHERE kind = 'revenue' AND tenant_id IS NULL) GROUP BY month",
+                [basis],
+            )
+            booked = {month: int(amount) for month, amount in cursor.fetchall()}
+    assert [row["month"] for row in rows] == ["2027-03", "2027-04"]
+    for place, row in enumerate(rows):
+        assert Decimal(row["earned_usd"]) * USD == booked[row["month"]]
+        assert Decimal(row["invoiced_usd"]) + Decimal(row["accrued_usd"]) == Decimal(row["earned_usd"])
+        assert sum(Decimal(each[place]["earned_usd"]) for each in mine) == Decimal(row["earned_usd"])
+    assert Decimal(rows[-1]["receivable_eur"]) > 0

@@ -129,7 +129,7 @@ def _own(cast: Cast) -> Iterator[Picture]:
 def _of_tenants(cast: Cast) -> Iterator[Picture]:
     """Of an organisation with a busy quarter, and of one that is new."""
     plain = ("overview", "keys", "new_key", "usage", "calls", "exports", "projects", "limits", "tenant_limits",
-             "wallet", "invoices", "payments", "webhooks", "new_webhook", "webhook_messages", "members", "tokens",
+             "wallet", "spend", "invoices", "payments", "webhooks", "new_webhook", "webhook_messages", "members", "tokens",
              "audit", "settings")  # fmt: skip
     for route in plain:
         yield _page(route, cast.postpaid)

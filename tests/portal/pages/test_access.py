@@ -36,6 +36,7 @@ PAGES: dict[str, tuple[Permission, str]] = {
     "payment": (Permission.SEE_WALLET, "GET"),
     "cancel_payment": (Permission.MANAGE_WALLET, "POST"),
     "pay_invoice": (Permission.MANAGE_WALLET, "POST"),
+    "spend": (Permission.SEE_INVOICES, "GET"),
     "invoices": (Permission.SEE_INVOICES, "GET"),
     "draft_invoice": (Permission.CLOSE_PERIOD, "POST"),
     "invoice": (Permission.SEE_INVOICES, "GET"),
