@@ -59,6 +59,9 @@ class Kind(NamedTuple):
 class Life:
     """A tenant; every act asserts that the product answers as the truth does."""
 
+    long: Long | None
+    line = START_MONEY
+
     def __init__(self, kind: Kind) -> None:
         self.world = World(mode=kind.mode, credit=START_MONEY, zone=kind.zone, prices=FIRST_PRICES)
         self.truth = Truth(kind.mode, kind.zone, START_MONEY, kind.currency, kind.tax_rate)
@@ -134,7 +137,7 @@ class Life:
 
     def _know(self, prices: dict[str, int]) -> None:
         self.prices = {"cache_read": prices["input"], "reasoning": prices["output"], "per_request": 0, **prices}
-        self.long: Long | None = None
+        self.long = None
         self.truth.units[self.world.price.id] = self.prices
 
     def change_budget(self, cents: int, scope: str, window: str) -> None:
@@ -190,8 +193,6 @@ class Life:
             for _time in range(2):
                 ledger.top_up(tenant=tenant, amount=amount, key=f"top-up {self.grants}", now=now)
         self.truth.add_credit("paid", amount)
-
-    line = START_MONEY
 
     def grant(self, kind: str, cents: int, priority: int, days: int, wait: int) -> None:
         """Credit of a kind, from now or later, for some days or for ever (0); granted twice under its key."""

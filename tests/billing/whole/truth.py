@@ -192,9 +192,10 @@ class Truth(Oracle):
         return bill
 
     def drop(self, ident: int) -> None:
-        for one in (*self.items, *self.fees):
-            if one.invoice == ident:
-                one.invoice = None
+        for item in self.items:
+            item.invoice = None if item.invoice == ident else item.invoice
+        for fee in self.fees:
+            fee.invoice = None if fee.invoice == ident else fee.invoice
         del self.bills[ident]
 
     def _fill(self, ident: int, bill: Bill, now: datetime) -> None:
