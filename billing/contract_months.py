@@ -13,13 +13,16 @@ from typing import Any
 
 from django.db.models import Q, QuerySet, Sum
 
-from billing import catalog, contract_sums, contract_windows
-from billing.contract_sums import Contract, Counted, FreeTerms, Outcome, TierTerms
+from billing import catalog, contract_sums, contract_windows, contract_words
+from billing.contract_sums import Contract, Counted, FreeTerms, Outcome, Part, TierTerms
 from billing.contract_windows import Window
 from billing.meters import COUNTERS, TOKEN_CLASSES
 from billing.models import Charge, Terms, TierRule, UsageRollup
 from billing.parties import Tenant
 from billing.tiers import Tiers
+
+MINE = "terms-"
+"""How the subjects of charges begin that contracts make; others of their kinds are left alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +63,18 @@ def outcome_under(
     return contract_sums.outcome(
         contract, used, share=window.share(start, end), is_over=window.end <= now, rerated=rerated
     )
+
+
+def subjects(stretch: Stretch) -> list[tuple[str, Part]]:
+    """The parts of a stretch by the subject of their charges, in the order in which they are due."""
+    beside = f".{stretch.window.place}" if stretch.window.place else ""
+    return [(f"{MINE}{stretch.terms.id}{beside}.{name}", part) for name, part in stretch.outcome.parts]
+
+
+def said(*, tenant: Tenant, label: str, language: str, now: datetime) -> dict[str, str]:
+    """What is said of each subject of a month as it is now: what was said when it was charged may be old."""
+    found = outcomes(tenant=tenant, label=label, now=now)
+    return {subject: contract_words.said(part, language) for one in found for subject, part in subjects(one)}
 
 
 def in_force(tenant_id: int, start: datetime, end: datetime | None) -> QuerySet[Terms]:

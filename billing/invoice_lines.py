@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from django.db import connection
 
-from billing import catalog, contract_words, exchange, parties, posted
+from billing import catalog, contract_months, contract_words, exchange, parties, posted
 from billing.meters import COUNTERS, SURCHARGES, TOKEN_CLASSES, UNIT_PRICES
 from billing.models import Charge, Invoice, InvoiceLine
 from billing.money import usd
@@ -91,6 +91,7 @@ def _charged(invoice: Invoice) -> Iterator[tuple[Charge, str, int]]:
     for charge in Charge.objects.filter(transfer__invoicedtransfer__invoice=invoice).order_by("period_label", "id"):
         subject = charge.subject or f"#{charge.pk}"  # without a subject each stands for itself
         found.setdefault((charge.period_label, charge.kind, subject), []).append(charge)
+    said = _said(invoice, {label for label, _kind, subject in found if subject.startswith(contract_months.MINE)})
     for (label, kind, subject), charges in found.items():
         exact, latest = sum(int(charge.exact) for charge in charges), charges[-1]
         if not exact:
@@ -99,8 +100,19 @@ def _charged(invoice: Invoice) -> Iterator[tuple[Charge, str, int]]:
             tenant_id=invoice.tenant_id, period_label=label, kind=kind, subject=subject, pk__lt=charges[0].pk
         )
         changed = before.exists() and kind in CONTRACT_KINDS
-        words = contract_words.change_of(latest.description, invoice.language) if changed else latest.description
-        yield latest, words, exact
+        words = said.get((label, subject), latest.description)
+        yield latest, contract_words.change_of(words, invoice.language) if changed else words, exact
+
+
+def _said(invoice: Invoice, labels: set[str]) -> dict[tuple[str, str], str]:
+    """The words of contracts' charges as the months are now, in the invoice's language."""
+    return {
+        (label, subject): words
+        for label in labels
+        for subject, words in contract_months.said(
+            tenant=invoice.tenant, label=label, language=invoice.language, now=invoice.period_end_at
+        ).items()
+    }
 
 
 def _parts(row: Used, price: PriceVersion) -> Iterator[tuple[str, int, int, int]]:

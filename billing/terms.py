@@ -13,7 +13,7 @@ from django.db import connection, transaction
 
 from billing import catalog, charges, contract_months, contract_windows, contract_words, invoices, periods
 from billing.charges import Wanted
-from billing.contract_months import Stretch
+from billing.contract_months import MINE, Stretch
 from billing.contract_sums import USD, Contract, MinimumPart, Part, TierPart, TierTerms
 from billing.contract_windows import Window
 from billing.meters import TOKEN_CLASSES
@@ -25,8 +25,6 @@ from billing.tiers import BASIS_POINTS
 
 Kind = Charge.Kind
 KINDS = (Kind.TIER, Kind.FREE, Kind.MINIMUM)
-MINE = "terms-"
-"""How the subjects of charges begin that are made here; others of these kinds are left alone."""
 MOST_RULES = 50
 MOST_TIERS = 20
 MOST_AMOUNT = 10**12 * PICO_PER_USD
@@ -182,9 +180,7 @@ def _bring(tenant: Tenant, period: Period, wanted: Wanted, now: datetime) -> boo
 
 def wanted_of(stretch: Stretch, language: str) -> Iterator[Wanted]:
     """The charges of a stretch, in the order in which they are due; those of nothing, too: they may have been more."""
-    beside = f".{stretch.window.place}" if stretch.window.place else ""
-    for name, part in stretch.outcome.parts:
-        subject = f"{MINE}{stretch.terms.id}{beside}.{name}"
+    for subject, part in contract_months.subjects(stretch):
         detail = contract_words.detail(part, stretch.terms.id, stretch.window)
         yield Wanted(_kind(part), subject, contract_words.said(part, language), part.exact, detail)
 

@@ -1,4 +1,4 @@
-"""Three fixed months, from calls and charges to the documents and the ledger they must come to."""
+"""Fixed months, from calls and charges to the documents and the ledger they must come to."""
 
 from __future__ import annotations
 
@@ -12,14 +12,17 @@ from pathlib import Path
 
 from pypdf import PdfReader
 
-from billing import charges, closing, credit_notes, evidence, exchange, invoice_pdf
+from billing import charges, closing, credit_notes, evidence, exchange, invoice_pdf, terms
 from billing.charges import Wanted
+from billing.contract_sums import USD as BY_AMOUNT
+from billing.contract_sums import Contract, FreeTerms, TierTerms
 from billing.documents import electronic
 from billing.exchange import Rate
 from billing.invoice_events import Said
 from billing.meters import COUNTERS, Usage
 from billing.models import Invoice, LedgerEntry
 from billing.periods import month_of
+from billing.tiers import Tiers
 from portal.models import ApiKey, Tenant
 from portal.tenancy import as_operator
 from tests.billing.world import USD, World
@@ -46,6 +49,7 @@ class Month:
     tenant: dict[str, str]
     calls: tuple[Usage, ...]
     charges: tuple[Wanted, ...] = ()
+    contract: Contract | None = None
     rate: tuple[str, int, int] | None = None
     credit: Callable[[Invoice], dict[int, int] | None] | None = None
 
@@ -68,7 +72,7 @@ MONTHS = {
             Wanted("tier", "swift-1", "Staffel: 20 % ab 100 Mio. Tokens", -7 * USD - 123_456_789),
             Wanted("other", "support", "Support Gold", 250 * USD),
         ),
-        ("EUR", 86_957, 100_000),
+        rate=("EUR", 86_957, 100_000),
     ),
     "reverse_charge_and_credit_note": Month(
         SELLER,
@@ -90,6 +94,24 @@ MONTHS = {
         rate=("TRY", 4_183_501, 100_000),
         credit=lambda _invoice: None,
     ),
+    "german_contract": Month(
+        SELLER,
+        {
+            "name": "Kontor Nord AG", "address": "Speicher 3\n20457 Hamburg", "country": "DE", "vat_id": "DE129273398",
+            "language": "de", "currency": "EUR", "billing_email": "buero@kontor.test",
+        },
+        HEAVY,
+        contract=Contract(
+            minimum=75 * USD,
+            free_amount=5 * USD,
+            tiers=(
+                TierTerms("swift-*", "input", "tokens", Tiers("volume", (0, 100_000_000), (150_000, 110_000))),
+                TierTerms("*", "", BY_AMOUNT, Tiers("graduated", (0, 10 * USD), (0, 750))),
+            ),
+            free_tokens=(FreeTerms("swift-*", "output", 2_000_000),),
+        ),
+        rate=("EUR", 86_957, 100_000),
+    ),
 }  # fmt: skip
 
 
@@ -105,6 +127,12 @@ def play(month: Month) -> dict[str, bytes]:
             exchange.keep(Rate(*month.rate, world.clock.date(), "ECB"), now=world.clock)
     world.model, world.clock = MODEL, world.clock + timedelta(hours=1)
     world.price = world.publish({"input": 150_000, "cache_read": 75_000, "output": 600_000, "reasoning": 900_000})
+    if month.contract:
+        with as_operator():
+            start = month_of(world.clock, world.tenant.timezone).start
+            terms.agree(
+                tenant=world.tenant, contract=month.contract, effective_from=start, effective_to=None, now=world.clock
+            )
     for usage in month.calls:
         world.use(usage)
         world.clock += timedelta(hours=7)

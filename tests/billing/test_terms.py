@@ -13,7 +13,7 @@ from billing import closing, invoice_pdf, terms
 from billing.contract_sums import USD as BY_AMOUNT
 from billing.contract_sums import Contract, FreeTerms, TierTerms
 from billing.meters import Usage
-from billing.models import Terms, TierRule
+from billing.models import Charge, Terms, TierRule
 from billing.terms import TermsProblem
 from billing.tiers import Tiers
 from portal.models import Tenant
@@ -183,3 +183,14 @@ def test_lines_are_in_the_tenant_s_language_and_in_the_document(world: World) ->
         "Mindestumsatz von 1,00 USD: 0,00 USD genutzt",
     ]
     assert invoice_pdf.render(invoice).startswith(b"%PDF")
+
+
+def test_lines_say_the_month_as_it_is_even_where_the_amount_did_not_change(world: World) -> None:
+    flat = Tiers("graduated", (0, 1_000), (100_000, 150_000))
+    agree(world, Contract(tiers=(TierTerms("*", "input", "tokens", flat),)))
+    for tokens in (2_000, 3_000):
+        world.use(Usage(input=tokens))
+        draft = closing.close(tenant=world.tenant, month="2027-03", now=world.clock, finalise=False)
+    (line,) = lines(draft)
+    assert line.description == "Graduated price of all models (Input tokens): 5,000 tokens, up to tier 2"
+    assert Charge.objects.filter(tenant_id=world.tenant.id).count() == 1
