@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from django.http import HttpResponse
 from django.test import Client
 from django.utils.timezone import now
 
@@ -28,8 +27,8 @@ def address(cast: Cast, rest: str = "") -> str:
     return f"/t/{cast.acme.tenant.slug}/webhooks/{rest}"
 
 
-def text(answer: HttpResponse) -> str:
-    return answer.content.decode()
+def text(answer: Any) -> str:
+    return str(answer.content.decode())
 
 
 def endpoint(cast: Cast, **changes: Any) -> WebhookEndpoint:
@@ -46,7 +45,7 @@ def actions(cast: Cast) -> list[str]:
         return list(rows.order_by("pk").values_list("action", flat=True))
 
 
-def secret_in(answer: HttpResponse) -> str:
+def secret_in(answer: Any) -> str:
     return text(answer).partition('aria-label="Signing secret">')[2].partition("<")[0]
 
 
