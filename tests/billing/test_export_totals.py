@@ -94,7 +94,7 @@ def test_invariant_33_files_api_and_pdf_say_the_same_totals(mode: str, currency:
         nets = {str(one.number): signs[one.number] * Decimal(format_minor(one.subtotal, currency)) for one in documents}
         assert all(is_printed(one) for one in documents)
     assert sorted(signs.values()) == [-1, 1, 1]
-    assert all(stored[number] != nets[number] for number in stored)  # there is tax
+    assert any(stored[number] != nets[number] for number in stored)  # there is tax
     for file in ("csv", "parquet"):
         assert summed(exported(world, "documents", file), "number", "total_minor", digits) == stored
         assert summed(exported(world, "focus", file), "InvoiceId", "BilledCost") == stored

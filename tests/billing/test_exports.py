@@ -68,13 +68,13 @@ def found(world: World, kind: str) -> Iterator[list[Any]]:
 @pytest.mark.parametrize("kind", sorted(EXPORTS))
 def test_invariant_33_csv_and_parquet_hold_the_same(busy: World, kind: str) -> None:
     texts, rows = read_csv(busy, kind), read_parquet(busy, kind)
-    assert len(texts) == len(rows) > 3
+    assert len(texts) == len(rows) >= (1 if kind == "documents" else 4)
     for text, row in zip(texts, rows, strict=True):
         for column in EXPORTS[kind].columns:
             if column.type in (Type.USD, Type.NUMBER, Type.MINOR) and text[column.name]:
                 assert Decimal(text[column.name]) == row[column.name]
             elif column.type is Type.TEXT:
-                assert text[column.name] == row[column.name]
+                assert text[column.name] == (row[column.name] or "")
 
 
 def test_invariant_33_calls_and_usage_sum_to_the_months_cost(busy: World) -> None:
