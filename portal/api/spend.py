@@ -33,7 +33,7 @@ class SpendShown(serializers.Serializer[Any]):
     invoiced = UsdField()
     open = UsdField()
     billed = AmountsField(help_text="Invoices less credit notes, with tax, by currency")
-    owed = AmountsField(help_text="What of it is to be paid, by currency")
+    owed = AmountsField(help_text="What of it is on invoices not paid in full, by currency")
 
 
 class SpendByMonth(TenantView):
