@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from django.db import connection
+from django.db import connection, transaction
 
 from billing.meters import COUNTERS, UNIT_PRICES, Usage
 from billing.pricing import PriceVersion
@@ -76,13 +76,16 @@ def groups(windows: Sequence[Window], models: Sequence[str], versions: Iterable[
         "edges": edges,
         "minutes": minutes,
     }
-    with connection.cursor() as cursor:
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("SET LOCAL enable_sort = off")  # there are few groups: sorting every call takes twice as long
         cursor.execute(GROUPS, values)
+        found = cursor.fetchall()
+        cursor.execute("SET LOCAL enable_sort TO DEFAULT")
         return [
             Group(
                 windows[place - 1], model, price_id, prompt, minute, written, requests, int(cost), (*map(int, counts),)
             )
-            for place, model, price_id, _band, _part, written, prompt, minute, requests, cost, *counts in cursor
+            for place, model, price_id, _band, _part, written, prompt, minute, requests, cost, *counts in sorted(found)
         ]
 
 
@@ -111,13 +114,14 @@ def _edges(versions: Iterable[PriceVersion]) -> tuple[list[int], list[int]]:
 
 
 _NET = ", ".join(f"e.{name} + coalesce(d.c{n}, 0) AS {name}" for n, name in enumerate(COUNTERS, 1))
-_LATE = ", ".join(f"sum(a.counts[{n}]) AS c{n}" for n in range(1, len(COUNTERS) + 1))
+_LATE = ", ".join(f"sum(a.counts[{n}])::integer AS c{n}" for n in range(1, len(COUNTERS) + 1))
 GROUPS = f"""
 WITH wanted AS MATERIALIZED (
     SELECT * FROM unnest(%(tenants)s::bigint[], %(starts)s::timestamptz[], %(ends)s::timestamptz[])
         WITH ORDINALITY w (tenant_id, starts_at, ends_at, place)
 ), late AS MATERIALIZED (
-    SELECT a.tenant_id, a.event_id, sum(a.cost) AS cost, max(a.price_id) AS one, min(a.price_id) AS other, {_LATE}
+    SELECT a.tenant_id, a.event_id, sum(a.cost)::bigint AS cost, max(a.price_id) AS one, min(a.price_id) AS other,
+        {_LATE}
     FROM billing_usageadjustment a
     WHERE a.opened_at >= %(first)s AND a.opened_at < %(last)s AND a.tenant_id = ANY (%(tenants)s) GROUP BY 1, 2
 ), calls AS (
@@ -132,13 +136,13 @@ WITH wanted AS MATERIALIZED (
     WHERE e.id >= uuid_floor(%(first)s) AND e.id < uuid_floor(%(last)s) AND e.state = 'settled'
         AND e.tenant_id = ANY (%(tenants)s) AND e.model = ANY (%(models)s)
 ), sized AS (
-    SELECT *, input + cache_read + cache_write_5m + cache_write_1h + input_audio + input_image AS prompt,
-        output + reasoning + output_audio + output_image > 0 AS written
+    SELECT *, input::bigint + cache_read + cache_write_5m + cache_write_1h + input_audio + input_image AS prompt,
+        output > 0 OR reasoning > 0 OR output_audio > 0 OR output_image > 0 AS written
     FROM calls
 )
-SELECT place, model, price_id, width_bucket(prompt::bigint, %(edges)s::bigint[]) AS band,
-    width_bucket(minute, %(minutes)s::integer[]) AS part, written, min(prompt)::bigint, min(minute), count(*),
+SELECT place, model, price_id, width_bucket(prompt, %(edges)s::bigint[]) AS band,
+    width_bucket(minute, %(minutes)s::integer[]) AS part, written, min(prompt), min(minute), count(*),
     sum(cost), {", ".join(f"sum({name})" for name in COUNTERS)}
 FROM sized WHERE NOT (is_late AND cost = 0 AND prompt = 0 AND NOT written AND web_searches = 0 AND images = 0)
-GROUP BY place, model, price_id, band, part, written ORDER BY place, model, price_id, band, part, written
+GROUP BY place, model, price_id, band, part, written
 """
