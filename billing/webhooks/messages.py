@@ -1,7 +1,7 @@
 """What tenants are told, kind by kind: the data of each message, and the verbs that write one.
 
 Each is called in the transaction of what it tells of, as the operator. Amounts are decimal texts: in USD where the name
-ends in ``_usd``, else in the currency beside them. docs/webhooks.md shows one of each, and a test compares them.
+ends in ``_usd``, else in the currency beside them. docs/guide/webhooks.md shows one of each, and a test compares them.
 """
 
 from __future__ import annotations

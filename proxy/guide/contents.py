@@ -74,7 +74,7 @@ CHAPTERS = (
             Entry("from-openrouter", "OpenRouter"),
         ),
     ),
-    Chapter("Reference", (REFERENCE, Entry("errors", "Error codes"))),
+    Chapter("Reference", (REFERENCE, Entry("errors", "Error codes"), Entry("webhooks", "Webhooks"))),
 )
 ENTRIES = tuple(entry for chapter in CHAPTERS for entry in chapter.entries)
 WRITTEN = {entry.slug: entry for entry in ENTRIES if entry.written}

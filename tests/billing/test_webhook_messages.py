@@ -1,4 +1,4 @@
-"""What tenants are told: each kind once, in the transaction of what it tells of, as docs/webhooks.md shows it."""
+"""What tenants are told: each kind once, in the transaction of what it tells of, as docs/guide/webhooks.md shows it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from portal.tenancy import as_operator
 from tests.billing.crowd import together
 from tests.billing.world import USD, World
 
-DOCS = Path(__file__).resolve().parents[2] / "docs" / "webhooks.md"
+DOCS = Path(__file__).resolve().parents[2] / "docs" / "guide" / "webhooks.md"
 HALF = Usage(input=5 * USD // 150_000 // 10)
 """Half of a budget of one USD."""
 DAY = timedelta(days=1)
