@@ -18,8 +18,10 @@ from portal.views.page import TenantRequest, render_page, tenant_page
 @require_safe
 @tenant_page(Permission.SEE_INVOICES)
 def spend(request: TenantRequest, tenant: Tenant) -> HttpResponse:
-    """The last twelve months as bars and a table."""
+    """The last twelve months, from the first in which something was used, as bars and a table."""
     found = months.by_month(tenant_id=tenant.pk, zone=tenant.timezone, now=now())
+    first = next((place for place, row in enumerate(found) if row.used or row.billed), len(found) - 1)
+    found = found[first:]  # a phone shows the left of a chart: no months before the first
     points = [
         Point(
             row.label, max(0, row.used),
@@ -36,7 +38,7 @@ def spend(request: TenantRequest, tenant: Tenant) -> HttpResponse:
         for row in reversed(found)
     ]
     context = {
-        "chart": charts.bars(points), "chart_words": "Used by month, the last twelve", "measure": "cost",
+        "chart": charts.bars(points), "chart_words": "Used by month", "measure": "cost",
         "rows": rows, "is_used": any(row.used for row in found),
     }  # fmt: skip
     page: HttpResponse = render_page(request, "spend.html", context)
