@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django import forms
+from django.forms.utils import pretty_name
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
 
 from billing import contract_months, tier_texts
@@ -57,6 +58,11 @@ class UsageForm(forms.ModelForm):  # type: ignore[type-arg]
         max_length=200, initial="*", label="Models", widget=UnfoldAdminTextInputWidget, help_text="gpt-4o*, or *"
     )
     token_class = forms.ChoiceField(required=False, choices=CLASSES, widget=UnfoldAdminSelectWidget)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for name, field in self.fields.items():  # the head of a column is no label to those who do not see it
+            field.widget.attrs["aria-label"] = str(field.label or pretty_name(name))
 
 
 class TierRuleForm(UsageForm):

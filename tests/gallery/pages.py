@@ -70,6 +70,7 @@ WITHOUT_PICTURE = {
     "admin:view_on_site": "leads elsewhere",
     "admin:search": "answers a script",
     "admin:billing_invoice_pdf": "a file",
+    "admin:billing_price_publish": "comes once prices were typed",
     "admin:proxy_credential_test": "takes a form",
 }
 #: Of these one picture shows what all look alike: the history of a row, and the question before it is deleted.
@@ -129,8 +130,8 @@ def _own(cast: Cast) -> Iterator[Picture]:
 def _of_tenants(cast: Cast) -> Iterator[Picture]:
     """Of an organisation with a busy quarter, and of one that is new."""
     plain = ("overview", "keys", "new_key", "usage", "calls", "exports", "projects", "limits", "tenant_limits",
-             "wallet", "spend", "invoices", "payments", "webhooks", "new_webhook", "webhook_messages", "members", "tokens",
-             "audit", "settings")  # fmt: skip
+             "wallet", "spend", "invoices", "payments", "webhooks", "new_webhook", "webhook_messages", "members",
+             "tokens", "audit", "settings")  # fmt: skip
     for route in plain:
         yield _page(route, cast.postpaid)
         yield _page(route, cast.empty, name=f"{route}-new", who=NEWCOMER)
@@ -225,7 +226,7 @@ def _admin_more(cast: Cast, checks: tuple[int, int]) -> Iterator[Picture]:
     row = report.rows.order_by("day", "model")[0]
     query = f"?day={row.day}&model={row.model}"
     yield _operators("billing_providerreport_change", report.pk, name="report-calls", query=query)
-    for route in ("billing_price_publish", "billing_price_markup", "billing_revenue"):
+    for route in ("billing_price_markup", "billing_revenue"):
         yield _operators(route)
     yield _operators("billing_payment_refund", Payment.objects.filter(tenant=cast.postpaid).latest("pk").pk)
     yield _operators("billing_bankline_assign", BankLine.objects.get(payment=None).pk)
