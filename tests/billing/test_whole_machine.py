@@ -278,8 +278,12 @@ class Whole(RuleBasedStateMachine):
             life.arrive(max(moment, life.world.clock), rate)
 
     def pick(self, who: int, place: int, fits: Callable[[Bill], bool]) -> int:
-        """One of a tenant's invoices that fit, or 0."""
-        fitting = [ident for ident, bill in self.lives[who].truth.bills.items() if fits(bill)]
+        """One of a tenant's invoices that fit, of a month closed for it if there is none yet; or 0."""
+        life = self.lives[who]
+        if not any(fits(bill) for bill in life.truth.bills.values()):
+            life.use([{"input": 200_003, "cache_read": 0, "output": 1_001 + place, "reasoning": 7}])
+            self.numbers = life.close(0, self.numbers)
+        fitting = [ident for ident, bill in life.truth.bills.items() if fits(bill)]
         return fitting[place % len(fitting)] if fitting else 0
 
     def rows(self, query: str) -> found.Rows:
