@@ -213,7 +213,7 @@ def _rerate(left: list[_Left], model: str, amount: int) -> None:
         left.append(_Left(Counted(model, "", 0, 0), Fraction(0), Fraction(amount)))
     total = sum(one.cost for one in found)
     for one in found:
-        one.cost += amount * one.cost / total
+        one.cost += Fraction(amount * one.cost, total)
 
 
 def _tiered(place: int, rule: TierTerms, left: Sequence[_Left]) -> TierPart:
@@ -226,7 +226,7 @@ def _tiered(place: int, rule: TierTerms, left: Sequence[_Left]) -> TierPart:
     total = sum(weights)
     for one, weight in zip(found, weights, strict=True):
         one.is_tiered = True
-        one.cost = weight * cost / total if total else Fraction(0)
+        one.cost = Fraction(weight * cost, total) if total else Fraction(0)
     return TierPart(place, rule, quantity, listed, cost - listed)
 
 
@@ -243,11 +243,11 @@ def _freed(place: int, rule: FreeTerms, left: Sequence[_Left], share: Fraction) 
     used = min(Fraction(granted), Fraction(tokens))
     if not used:
         return FreePart(place, rule, granted, 0, 0)
-    worth = sum(one.cost for one in found) * used / tokens
+    worth = Fraction(sum(one.cost for one in found) * used, tokens)
     for one in found:
-        one.tokens -= one.tokens * used / tokens
-        one.cost -= one.cost * used / tokens
-    return FreePart(place, rule, granted, tiers.whole(used), -tiers.whole(Fraction(worth)))
+        one.tokens -= Fraction(one.tokens * used, tokens)
+        one.cost -= Fraction(one.cost * used, tokens)
+    return FreePart(place, rule, granted, tiers.whole(used), -tiers.whole(worth))
 
 
 def _matches(pattern: str, token_class: str, counted: Counted) -> bool:
