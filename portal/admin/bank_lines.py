@@ -109,9 +109,8 @@ class BankLineAdmin(ReadOnlyAdmin):
         matches: list[Match] = form.cleaned_data["matches"]
         if "take_in" in request.POST:
             paid, kept = _take_in(request, matches)
-            messages.success(
-                request, f"{paid} payments are recorded; {kept} lines wait for somebody to say whose they are."
-            )
+            words = f"Recorded as payments: {paid}. Waiting for somebody to say whose they are: {kept}."
+            messages.success(request, words)
             return HttpResponseRedirect(reverse("admin:billing_bankline_changelist"))
         context = {
             "title": "What the statement says", "form": form, "currency": form.cleaned_data["currency"],

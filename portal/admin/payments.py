@@ -22,6 +22,7 @@ from unfold.widgets import (
 
 from billing import payments, refunds
 from billing.admin import ReadOnlyAdmin, ReadOnlyInline
+from billing.card_payments import provider
 from billing.models import Allocation, Invoice, Payment, ProviderEvent, Refund
 from billing.money import MINOR_DIGITS, MoneyProblem, format_minor, parse_minor, usd
 from billing.payments import Ask, PaymentProblem
@@ -155,15 +156,23 @@ class PaymentAdmin(ReadOnlyAdmin):
     inlines = (AllocationInline, RefundInline)
     fields = (
         ("tenant", "status"), ("shown", "method"), ("invoice", "memo"), ("received_on", "actor"),
-        ("created_at", "ended_at"), ("rate_numerator", "rate_denominator", "rate_on", "rate_source"),
-        ("is_automatic", "saves_card"), ("reference", "session_id", "intent_id"), "failure", "back",
+        ("created_at", "ended_at"), ("is_automatic", "saves_card"), "rate", "reference", "session_id", "intent_id",
+        "failure", "back",
     )  # fmt: skip
-    readonly_fields = ("shown", "back")
+    readonly_fields = ("shown", "rate", "back")
 
     @admin.display(description="Amount", ordering="amount")
     def shown(self, payment: Payment) -> str:
         """In its currency."""
         return f"{format_minor(payment.amount, payment.currency)} {payment.currency}"
+
+    @admin.display(description="Rate of what is credit")
+    def rate(self, payment: Payment) -> str:
+        """Units of its currency for one USD, and where that is from."""
+        if payment.rate_numerator is None or payment.rate_on is None:
+            return "–"
+        source = f"{payment.rate_source}, {payment.rate_on}"
+        return f"{payment.rate_numerator} / {payment.rate_denominator} {payment.currency} = 1 USD ({source})"
 
     @admin.display(description="Pay back")
     def back(self, payment: Payment) -> str:
@@ -260,6 +269,8 @@ def _record(request: HttpRequest, form: PaymentForm) -> Payment:
 @transaction.atomic
 def _refund(request: HttpRequest, payment: Payment, form: RefundForm) -> Refund:
     moment, values = now(), form.cleaned_data
+    if not values["by_hand"] and not provider.is_set_up():
+        raise RefundProblem("Card payments are not set up here: pay it back and tick that you did.")
     back = Back(values["amount"], values["reason"], str(request.user), values["by_hand"], values["form_key"])
     done = refunds.ask(payment=payment, back=back, now=moment)
     detail: dict[str, object] = {

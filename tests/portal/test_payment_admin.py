@@ -15,6 +15,7 @@ from billing import closing, payments
 from billing.meters import Usage
 from billing.models import BankLine, Invoice, Payment, ProviderEvent, Refund
 from billing.money import format_minor
+from portal.environment import StripeKeys
 from portal.models import AuditEntry, User
 from portal.tenancy import as_operator
 from tests.billing.world import World
@@ -77,13 +78,15 @@ def test_they_are_told_what_cannot_be(staff: Client, world: World) -> None:
         assert not Payment.objects.exists()
 
 
-def test_they_pay_back_by_hand_with_a_reason(staff: Client, world: World) -> None:
+def test_they_pay_back_by_hand_with_a_reason(staff: Client, world: World, settings: Any) -> None:
     staff.post(reverse("admin:billing_payment_add"), values(world))
     with as_operator():
         payment = Payment.objects.get()
     address = reverse("admin:billing_payment_refund", args=[payment.pk])
     assert "5.00" in staff.get(address).content.decode()
     back = {"amount": "2.00", "reason": "Paid twice", "form_key": uuid.uuid4()}
+    assert "tick that you did" in staff.post(address, back).content.decode()
+    settings.STRIPE = StripeKeys("sk_test_1234567890", "whsec_1234567890", "http://127.0.0.1:9")
     assert "refunded by the provider" in staff.post(address, back).content.decode()
     assert staff.post(address, {**back, "by_hand": "on"}).status_code == 302
     assert staff.post(address, {**back, "by_hand": "on"}).status_code == 302
