@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from billing import closing as billing_closing
-from billing import invoice_states, invoices
+from billing import invoice_states, invoices, terms
 from billing.invoice_events import Said
 from billing.invoices import InvoiceProblem
 from billing.models import Invoice
@@ -33,12 +33,15 @@ def finalise(*, invoice: Invoice, actor: User | None, now: datetime) -> Invoice:
     """Number a draft and make it immutable, exactly as it reads.
 
     If the tenant's books do not balance, or the sum is far above what it was, the draft is parked with the reason and
-    comes back as a draft, to be released by an operator. Raises InvoiceProblem if there is nothing on it or its sums
-    disagree.
+    comes back as a draft, to be released by an operator. Raises InvoiceProblem if there is nothing on it, its sums
+    disagree, or its month is over and the contract's minimum or more is still to be charged for it.
     """
     if invoice.status != Invoice.Status.DRAFT:
         raise InvoiceProblem(f"This invoice is {invoice.status} already.")
     with as_operator():
+        over, label = invoice.period_end_at <= now, invoice.period_label
+        if over and terms.apply_until(tenant=invoice.tenant, label=label, now=now):  # taken back with the transaction
+            raise InvoiceProblem("The contract comes to something else by now: build the draft anew.")
         if reason := billing_closing.doubts(invoice):
             return invoices.park(invoice=invoice, reason=reason)
         invoices.seal(invoice=invoice, now=now)  # reads every call: before the tenant's lock is taken

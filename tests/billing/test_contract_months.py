@@ -21,6 +21,7 @@ from billing.meters import Usage
 from billing.models import Charge, Invoice, Terms
 from billing.tasks import close_periods
 from billing.tiers import Tiers
+from portal import closing as portal_closing
 from portal.models import Tenant
 from portal.tenancy import as_operator
 from tests.billing.contracts import CLOSED, GRADUATED, MARCH, MILLION, PARIS, agree, balanced, charged, close, lines
@@ -172,6 +173,17 @@ def test_a_kill_while_charging_leaves_no_charge(world: World) -> None:
         transaction.set_rollback(True)
     assert charged(world) == {}
     assert int(close(world).exact) == USD
+
+
+def test_a_draft_from_before_the_month_s_end_is_not_made_final_after_it(world: World) -> None:
+    agree(world, Contract(minimum=USD))
+    world.use(Usage(input=2_000))
+    draft = closing.close(tenant=world.tenant, month="2027-03", now=world.clock, finalise=False)
+    with pytest.raises(InvoiceProblem, match="build the draft anew"):
+        portal_closing.finalise(invoice=draft, actor=None, now=CLOSED)
+    assert charged(world) == {}
+    draft = portal_closing.draft_month(tenant=world.tenant, month="2027-03", actor=None, now=CLOSED)
+    assert int(portal_closing.finalise(invoice=draft, actor=None, now=CLOSED).exact) == USD
 
 
 # -- late usage
