@@ -16,6 +16,11 @@ from pathlib import Path
 SECONDS = 60
 LOADED = ("-W", "ignore::pytest.PytestAssertRewriteWarning")
 """What is loaded before pytest starts is not rewritten by it, and need not be."""
+NEEDS_NO_SETTINGS = (
+    "pytest", "_pytest", "hypothesis", "psycopg", "lxml", "jinja2", "django.db.models.", "django.db.backends.postgresql",
+    "django.template.", "django.forms.",
+)  # fmt: skip
+"""Of what a run loads, what can be loaded before Django is set up."""
 CLIENT = """
 import socket, sys
 asked = socket.socket(socket.AF_UNIX)
@@ -52,7 +57,7 @@ def warm_up(arguments: list[str]) -> None:
     code = "import sys, pytest; pytest.main(sys.argv[1:]); print(*sys.modules, file=sys.stderr)"
     done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=True)
     for name in done.stderr.splitlines()[-1].split():
-        if name.split(".")[0] in ("pytest", "_pytest", "hypothesis", "django", "psycopg", "celery", "typst", "lxml"):
+        if name.startswith(NEEDS_NO_SETTINGS):
             importlib.import_module(name)
 
 
