@@ -17,8 +17,8 @@ SECONDS = 60
 LOADED = ("-W", "ignore::pytest.PytestAssertRewriteWarning")
 """What is loaded before pytest starts is not rewritten by it, and need not be."""
 NEEDS_NO_SETTINGS = (
-    "pytest", "_pytest", "hypothesis", "psycopg", "lxml", "jinja2", "django.db.models.", "django.db.backends.postgresql",
-    "django.template.", "django.forms.",
+    "pytest", "_pytest", "hypothesis", "psycopg", "lxml", "jinja2", "django.db.models.",
+    "django.db.backends.postgresql", "django.template.", "django.forms.",
 )  # fmt: skip
 """Of what a run loads, what can be loaded before Django is set up."""
 CLIENT = """
