@@ -93,5 +93,16 @@ def shown(name: str, number: int | None) -> str:
     return usd(number * (PICO_PER_USD // 10**6) if name in TOKEN_CLASSES else number)
 
 
+def own_numbers(sheet: Sheet) -> list[tuple[str, str]]:
+    """What a sheet says itself, as texts: what its classes take from their parents is left out."""
+    parts = [("", sheet.prices), *((f"{one.variant}: ", one.prices) for one in sheet.variants)]
+    return [
+        (f"{when}{name}", shown(name, number))
+        for when, prices in parts
+        for name, number in prices.items()
+        if number or name != "per_request"
+    ]
+
+
 def _said(numbers: Numbers) -> dict[str, int]:
     return {name: number for name in NUMBERS if (number := numbers[name]) is not None}

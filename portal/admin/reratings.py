@@ -24,7 +24,7 @@ from billing.celery import app
 from billing.markups import MarkupProblem
 from billing.models import Price, PriceBook, Rerating, ReratingLine
 from billing.money import MoneyProblem, parse_price, usd
-from billing.price_sheets import Sheet, shown
+from billing.price_sheets import Sheet, own_numbers
 from billing.reratings import Asked, ReratingProblem
 from portal import audit
 from portal.admin.audited import actor_of
@@ -245,11 +245,4 @@ def _sums(requests: int, before: int, after: int) -> dict[str, Any]:
 
 
 def _price(sheet: Sheet) -> dict[str, Any]:
-    parts = [("", sheet.prices), *((f"{one.variant}: ", one.prices) for one in sheet.variants)]
-    numbers = [
-        (f"{when}{name}", shown(name, number))
-        for when, prices in parts
-        for name, number in prices.items()
-        if number or name != "per_request"
-    ]
-    return {"model": sheet.model, "numbers": numbers}
+    return {"model": sheet.model, "numbers": own_numbers(sheet)}

@@ -10,10 +10,11 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.utils.timezone import now
 
-from billing import preview, proposals
+from billing import proposals
 from billing.admin import ReadOnlyAdmin
 from billing.catalog import PriceProblem
 from billing.models import PriceProposal
+from billing.price_sheets import own_numbers
 from billing.proposals import ProposalProblem
 from portal import audit
 from portal.admin.audited import actor_of
@@ -63,8 +64,9 @@ class PriceProposalAdmin(ReadOnlyAdmin):
             except PriceProblem as problem:
                 context["obstacle"] = str(problem)
         else:
-            rows = price_changes.rows_of(preview.differences(change.book, change.sheets))
-            context |= {"rows": rows[: price_changes.MOST_ROWS], "models": len(change.sheets), "change": change}
+            sheets = change.sheets[: price_changes.MOST_ROWS]
+            prices = [{"model": sheet.model, "numbers": own_numbers(sheet)} for sheet in sheets]
+            context |= {"prices": prices, "models": len(change.sheets), "change": change}
             context |= {"book_name": price_changes.name_of(change.book)}
         context |= {
             "title": f"Price proposal {proposal.pk}", "proposal": proposal, "waits": waits,
