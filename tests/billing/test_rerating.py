@@ -56,7 +56,8 @@ def rerated(world: World, label: str = "2027-03") -> int:
 
 
 def events(world: World) -> list[dict[str, Any]]:
-    return list(UsageEvent.objects.filter(tenant_id=world.tenant.id).order_by("id").values())
+    rows: Any = UsageEvent.objects.filter(tenant_id=world.tenant.id).order_by("id").values()
+    return list(rows)
 
 
 def balanced(world: World) -> bool:
