@@ -324,7 +324,7 @@ def test_variants_are_told_apart_whatever_their_order_and_names() -> None:
     with pytest.raises(ConditionProblem, match=r"^'x{64}' is no name"):
         price_conditions.check([Conditions("x" * 70, 1)])
     assert price_conditions.said_hours(((59, 61),)) == "00:59-01:01"
-    assert pricing.words(flat(1, hours=((59, 61),))) == "00:59–01:01 UTC"
+    assert pricing.words(flat(1, hours=((59, 61), (60, 120)))) == "00:59–01:01, 01:00–02:00 UTC"
 
 
 def test_a_tier_is_this_one_and_no_other() -> None:
