@@ -29,7 +29,7 @@ from tests.billing.whole.life import Kind, Life
 from tests.billing.whole.truth import Bill, bounds, month_around
 from tests.billing.world import START, USD
 
-LIVES = int(os.environ.get("TOLLGATE_MACHINE_LIVES", "60"))
+LIVES = int(os.environ.get("TOLLGATE_MACHINE_LIVES", "50"))
 STEPS = int(os.environ.get("TOLLGATE_MACHINE_STEPS", "50"))
 KINDS = (
     Kind("prepaid", "America/New_York", "USD", "US", 0),
@@ -174,6 +174,19 @@ class Whole(RuleBasedStateMachine):
             self.numbers = life.finalise(ident, self.numbers)
         elif end == "discarded":
             life.discard(ident)
+
+    @rule(who=WHO, calls=st.lists(COUNTS, min_size=1, max_size=2), final=st.booleans())
+    def invoice_the_month_before_after_this_one(self, who: int, calls: list[dict[str, int]], final: bool) -> None:
+        """The draft of a new month holds what the old one has left, until that is drafted, too."""
+        life = self.lives[who]
+        life.use(calls)
+        self.go_to_an_edge(who, "month", 2, 0)
+        life.use(calls)
+        life.post()
+        life.draft(0)
+        ident = life.draft(5)
+        if final:
+            self.numbers = life.finalise(ident, self.numbers)
 
     @rule(who=WHO, place=PLACE)
     def finalise_a_draft(self, who: int, place: int) -> None:
