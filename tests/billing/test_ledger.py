@@ -179,3 +179,12 @@ def test_a_budget_for_someone_elses_project_is_refused(world: World) -> None:
         budgets.set_budget(
             tenant=world.tenant, scope="project", scope_id=other.project.pk, window="day", limit=1, now=world.clock
         )
+
+
+def test_a_key_has_from_one_to_two_hundred_characters(prepaid: World) -> None:
+    with as_operator():
+        made = ledger.top_up(tenant=prepaid.tenant, amount=1, key="k" * 200, now=prepaid.clock)
+        assert made.key == "k" * 200
+        for key in ("", "k" * 201):
+            with pytest.raises(ledger.LedgerProblem, match="from 1 to 200 characters"):
+                ledger.top_up(tenant=prepaid.tenant, amount=1, key=key, now=prepaid.clock)
