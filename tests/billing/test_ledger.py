@@ -188,3 +188,22 @@ def test_a_key_has_from_one_to_two_hundred_characters(prepaid: World) -> None:
         for key in ("", "k" * 201):
             with pytest.raises(ledger.LedgerProblem, match="from 1 to 200 characters"):
                 ledger.top_up(tenant=prepaid.tenant, amount=1, key=key, now=prepaid.clock)
+
+
+def test_a_credit_line_may_be_nothing_and_not_less(world: World) -> None:
+    with as_operator():
+        ledger.set_credit_limit(tenant=world.tenant, credit_limit=0, now=world.clock)
+        with pytest.raises(ledger.LedgerProblem, match="cannot be negative"):
+            ledger.set_credit_limit(tenant=world.tenant, credit_limit=-1, now=world.clock)
+    assert world.wallet().limit == 0
+
+
+@pytest.mark.parametrize("kind", [Transfer.Kind.PAYMENT, Transfer.Kind.USAGE])
+def test_a_key_of_another_kind_of_movement_is_refused(prepaid: World, kind: str) -> None:
+    entries = (Entry("payments", 5), Entry("wallet", -5))
+    with as_operator():
+        ledger.top_up(tenant=prepaid.tenant, amount=5, key="one", now=prepaid.clock)
+        with pytest.raises(ledger.LedgerProblem, match="used for another movement"):
+            ledger.post(
+                tenant=prepaid.tenant, movement=Movement(kind, "one", prepaid.clock, entries), now=prepaid.clock
+            )

@@ -119,6 +119,7 @@ def test_a_period_holds_its_start_and_not_its_end() -> None:
     assert [march.holds(moment) for moment in (march.start - TICK, march.start, march.end - TICK, march.end)] == [
         False, True, True, False,
     ]  # fmt: skip
+    assert not march.holds(march.end + TICK)
     assert Period(FIRST_DAY, None).holds(datetime(9999, 1, 1, tzinfo=UTC))
     assert datetime(1970, 1, 1, tzinfo=UTC) == FIRST_DAY
 
