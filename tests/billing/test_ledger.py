@@ -196,6 +196,7 @@ def test_a_credit_line_may_be_nothing_and_not_less(world: World) -> None:
         with pytest.raises(ledger.LedgerProblem, match="cannot be negative"):
             ledger.set_credit_limit(tenant=world.tenant, credit_limit=-1, now=world.clock)
     assert world.wallet().limit == 0
+    assert world.balance("receivable") == 0  # where nothing was moved
 
 
 @pytest.mark.parametrize("kind", [Transfer.Kind.PAYMENT, Transfer.Kind.USAGE])
