@@ -208,3 +208,11 @@ def test_a_key_of_another_kind_of_movement_is_refused(prepaid: World, kind: str)
             ledger.post(
                 tenant=prepaid.tenant, movement=Movement(kind, "one", prepaid.clock, entries), now=prepaid.clock
             )
+
+
+@pytest.mark.parametrize("amount", [4, 6])
+def test_a_key_of_another_amount_is_refused_be_it_more_or_less(prepaid: World, amount: int) -> None:
+    with as_operator():
+        ledger.top_up(tenant=prepaid.tenant, amount=5, key="one", now=prepaid.clock)
+        with pytest.raises(ledger.LedgerProblem, match="used for another movement"):
+            ledger.top_up(tenant=prepaid.tenant, amount=amount, key="one", now=prepaid.clock)
