@@ -25,7 +25,7 @@ class TopUpForm(forms.Form):
         self.currency = currency
         field = self.fields["amount"]
         field.widget.attrs["placeholder"] = format_minor(50 * 10 ** minor_digits(currency), currency)
-        field.widget.affix = currency if currency != "USD" else "$"  # type: ignore[attr-defined]
+        field.widget.affix = currency if currency != "USD" else "$"
 
     def clean_amount(self) -> int:
         """Minor units, of at least one whole unit."""

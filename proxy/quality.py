@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.db import connection
 
@@ -113,7 +114,7 @@ def course_of_models(
         f"sum(successes)::bigint, sum(successes + {failed})::bigint "
         f"FROM proxy_routehealth WHERE starts_at >= %(since)s AND starts_at < %(now)s {condition} GROUP BY 1, 2"
     )
-    values = {"since": since, "now": now, "step": step.total_seconds(), "models": list(models or ())}
+    values: dict[str, Any] = {"since": since, "now": now, "step": step.total_seconds(), "models": list(models or ())}
     course: dict[str, list[Stretch]] = {}
     with connection.cursor() as cursor:
         cursor.execute(statement, values)

@@ -33,7 +33,15 @@ def surroundings(running: Product) -> dict[str, str]:
     return {**os.environ, "PATH": path, "TOLLGATE": running.web_url, "KEY": told["api_key"]}
 
 
-PAGES = ("quick-start", "authentication", "streaming", "tools", "images-and-embeddings", "idempotency", "runs")
+PAGES: tuple[str, ...] = (
+    "quick-start",
+    "authentication",
+    "streaming",
+    "tools",
+    "images-and-embeddings",
+    "idempotency",
+    "runs",
+)
 PAGES += ("pricing", "receipts", "model-verification", "from-openai")
 FILES = [("README.md", 3), *((f"docs/guide/{page}.md", 1) for page in PAGES)]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 from django.test import Client
@@ -22,17 +23,17 @@ USD = 1_000_000
 """Micro-USD per 1M tokens."""
 
 
-def sold(name: str, input_price: int = 2, **more: object) -> Model:
+def sold(name: str, input_price: int = 2, **more: Any) -> Model:
     with as_operator():
         model = Model.objects.create(name=name, context_window=200_000, max_output_tokens=8_000, **more)
         publish(name, input_price)
     return model
 
 
-def publish(name: str, input_price: int, book: PriceBook | None = None, **more: object) -> None:
+def publish(name: str, input_price: int, book: PriceBook | None = None, **more: Any) -> None:
     prices = {"input": input_price * USD, "output": 10 * USD, "cache_read": input_price * USD // 10}
     moment = now()
-    given = {"effective_from": moment, **more}
+    given: dict[str, Any] = {"effective_from": moment, **more}
     catalog.publish(book=book or catalog.default_book(), model=name, prices=prices, now=moment, **given)
 
 

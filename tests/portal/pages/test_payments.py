@@ -59,8 +59,8 @@ class Shop:
         sender = client or Client(enforce_csrf_checks=True)
         statuses = []
         for raw, signature in self.fake.messages() * 2:
-            more = {"HTTP_STRIPE_SIGNATURE": signature}
-            statuses.append(sender.post(HOOK, raw, content_type="application/json", **more).status_code)
+            signed = {"stripe-signature": signature}
+            statuses.append(sender.post(HOOK, raw, content_type="application/json", headers=signed).status_code)
         with as_operator():
             events.process_all(now=now())
         return statuses
