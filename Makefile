@@ -5,7 +5,7 @@ INSTALLED := .venv/.installed
 JOBS := $(shell cores=$$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2); [ $$cores -gt 2 ] && echo $$cores || echo 2)
 
 .DEFAULT_GOAL := help
-.PHONY: help up test lint format bench bench-billing screenshots clean
+.PHONY: help up test lint format bench bench-billing screenshots mutate clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
