@@ -51,7 +51,9 @@ app.conf.beat_schedule = {
     },
     "exports": {"task": "billing.make_exports", "schedule": 30, "options": {"expires": 30}},
     "contracts": {
-        "task": "billing.apply_contracts", "schedule": crontab(hour="2", minute="10"), "options": {"expires": 3600},
+        "task": "billing.apply_contracts",
+        "schedule": crontab(hour="2", minute="10"),
+        "options": {"expires": 3600},
     },
     "remind": {"task": "billing.remind", "schedule": crontab(minute="50"), "options": {"expires": 3600}},
     "vat_ids": {"task": "billing.check_vat_ids", "schedule": crontab(minute="5"), "options": {"expires": 3600}},
