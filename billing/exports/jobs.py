@@ -25,6 +25,8 @@ from billing.periods import Period
 
 logger = logging.getLogger(__name__)
 
+ONE_ASKER = 7_005
+"""First half of the advisory lock under which one tenant asks for exports: no two are the last that fits."""
 KEPT = timedelta(days=7)
 MOST_UNFINISHED = 3
 MOST_ATTEMPTS = 3
@@ -45,8 +47,8 @@ def request(
     *, tenant: Tenant, actor_id: int | None, kind: str, file: str, span: tuple[Period, Period], now: datetime
 ) -> ExportJob:
     """Ask for a file of whole months; a job makes it. Raises ExportProblem where too many are being made."""
-    with connection.cursor() as cursor:  # two requests at once must not both be the last that fits
-        cursor.execute("SELECT pg_advisory_xact_lock(7005, hashint8(%s))", [tenant.id])
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(%s, hashint8(%s))", [ONE_ASKER, tenant.id])
     unfinished = ExportJob.objects.filter(tenant_id=tenant.id, state__in=(State.WAITING, State.RUNNING))
     if unfinished.count() >= MOST_UNFINISHED:
         raise ExportProblem(f"{MOST_UNFINISHED} exports are being made: wait for one, or cancel it.")
