@@ -44,7 +44,7 @@ def emit(
 
     ``subject`` names what it is about (such as ``invoice:2026-0001``). Where a ``once_key`` is given, (tenant, kind,
     subject, once_key) is written once, whoever asks again, as long as it is kept: 30 days, and until ``keep_until``.
-    Call as the operator. Amounts in ``data`` are whole numbers written as texts, times are ``moment()``.
+    Call as the operator. Amounts in ``data`` are decimal texts, times are ``moment()``.
     """
     message = _message(tenant_id, kind, data, now)
     message.subject, message.once_key, message.keep_until_at = subject[:120], once_key, keep_until

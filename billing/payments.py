@@ -13,7 +13,7 @@ from datetime import date, datetime
 
 from django.db import transaction
 
-from billing import allocations, credits, dues, exchange, invoices, top_ups
+from billing import allocations, dues, exchange, invoices, top_ups
 from billing.exchange import ExchangeProblem
 from billing.models import Invoice, PayingCustomer, Payment
 from billing.money import MoneyProblem, format_minor, minor_digits
@@ -125,11 +125,6 @@ def reread(payment: Payment) -> Payment:
     """The payment as it is now, locked."""
     rows = Payment.objects.select_for_update(of=("self",)).select_related("tenant", "invoice")
     return rows.get(pk=payment.pk)
-
-
-def is_top_up(payment: Payment) -> bool:
-    """Whether it was asked for to fill a prepaid wallet."""
-    return payment.invoice_id is None and credits.is_prepaid(payment.tenant_id)
 
 
 def _arrived(payment: Payment, wanted: Sequence[Invoice], now: datetime) -> Payment:

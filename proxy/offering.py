@@ -38,11 +38,6 @@ class Offered:
         """Picodollars of a call with EXAMPLE_INPUT tokens in and EXAMPLE_OUTPUT out."""
         return self.price.input * EXAMPLE_INPUT + self.price.output * EXAMPLE_OUTPUT
 
-    @property
-    def has_cache_price(self) -> bool:
-        """Whether reading from a cache costs less than reading."""
-        return self.price.cache_read < self.price.input
-
     def classes(self) -> list[tuple[str, int]]:
         """Token classes with a price that differs from their parent's, and those that have no parent."""
         return classes_of(self.price)

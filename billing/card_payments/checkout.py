@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import datetime, timedelta
 
 from django.db import transaction
@@ -61,10 +62,8 @@ def look(*, payment: Payment, now: datetime) -> Payment:
 def cancel(*, payment: Payment, now: datetime) -> Payment:
     """The payer does not want to pay any more: the page is closed first. Raises ProviderProblem."""
     if payment.session_id and payment.status in payments.UNDER_WAY:
-        try:
+        with suppress(ProviderProblem):  # it was paid or has expired: what Stripe says counts
             provider.close_page(payment.session_id)
-        except ProviderProblem:
-            return outcomes.look(payment=payment, now=now)  # it was paid or has expired: what Stripe says counts
         return outcomes.look(payment=payment, now=now)
     return payments.bring_to(payment=payment, status=Payment.Status.CANCELLED, failure="It was given up.", now=now)
 

@@ -1,7 +1,8 @@
 """What Stripe's facts mean here: payments that arrived or failed, what went back, cards that were saved.
 
 Events only say that something happened; what has become of a payment is asked of Stripe. So their order and number
-change nothing. The only writer of PayingCustomer, and of a payment's ids at Stripe.
+change nothing. With checkout, which makes customers and opens pages, the only writer of PayingCustomer and of a
+payment's ids at Stripe.
 """
 
 from __future__ import annotations
