@@ -33,6 +33,7 @@ LONGEST = timedelta(days=400)
 MOST_MODELS = 200
 WATCHED = timedelta(days=62)
 """How long after its range a re-rating takes in usage that came late."""
+UNSOLD = "Web searches or images were used that the new prices do not sell."
 States = Rerating.State
 
 
@@ -178,16 +179,13 @@ def _post_rest(row: Rerating, *, now: datetime) -> None:
 def _count(row: Rerating, steps: Sequence[tuple[Tenant, Period]]) -> None:
     """The lines of the preview, a tenant's month at a time; those that are there are not counted again."""
     counted = set(ReratingLine.objects.filter(rerating=row).values_list("tenant_id", "period_label"))
-    unsold = 0
+    counting = Rerating.objects.filter(pk=row.pk, state=States.COUNTING)
     for done, (tenant, period) in enumerate(steps, 1):
         with transaction.atomic():
-            if (tenant.id, period.label) not in counted:
-                unsold += sum(one.unsold for one in _measure(row, tenant, period))
-            Rerating.objects.filter(pk=row.pk, state=States.COUNTING).update(steps_done=done)
-    problem = f"{unsold} web searches or images were used that the new prices do not sell." if unsold else ""
-    Rerating.objects.filter(pk=row.pk, state=States.COUNTING).update(
-        state=States.PREVIEWED, steps_done=len(steps), problem=problem
-    )
+            if (tenant.id, period.label) not in counted and any(one.unsold for one in _measure(row, tenant, period)):
+                counting.update(problem=UNSOLD)  # with its step: who goes on after a kill does not look there again
+            counting.update(steps_done=done)
+    counting.update(state=States.PREVIEWED, steps_done=len(steps))
 
 
 def _measure(row: Rerating, tenant: Tenant, period: Period) -> list[Sums]:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from django.db.utils import IntegrityError
 
-from billing import books, catalog, charges, closing, reratings
+from billing import books, catalog, charges, closing, rerating_stack, reratings
 from billing.charges import Wanted
 from billing.meters import Usage
 from billing.models import Charge, Price, Rerating, UsageEvent
@@ -217,7 +217,31 @@ def test_surcharges_that_the_new_prices_do_not_sell_stop_it(world: World) -> Non
     world.price = world.publish({"input": 1, "output": 1, "per_web_search": 5}, world.clock + timedelta(days=1))
     world.use(Usage(input=1, web_searches=3), at=world.clock + timedelta(days=2))
     row = ask(world, price=250_000)
-    assert row.problem == "3 web searches or images were used that the new prices do not sell."
+    assert row.problem == "Web searches or images were used that the new prices do not sell."
+    with pytest.raises(ReratingProblem, match="do not sell"):
+        charge(row)
+
+
+def test_what_stops_it_is_not_forgotten_when_counting_goes_on(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    other = World()
+    other.model = world.model
+    world.price = world.publish({"input": 1, "output": 1, "per_web_search": 5}, world.clock + timedelta(days=1))
+    other.price = world.price
+    for one in (world, other):
+        one.use(Usage(input=1, web_searches=3 if one is world else 0), at=one.clock + timedelta(days=2))
+    count = rerating_stack.sums
+
+    def stopped(parts: Any, *rest: Any) -> Any:
+        if any(part.tenant_id == other.tenant.id for part in parts):
+            raise ConnectionError("the worker is gone")
+        return count(parts, *rest)
+
+    monkeypatch.setattr(rerating_stack, "sums", stopped)
+    with pytest.raises(ConnectionError):
+        ask(world, price=250_000)
+    monkeypatch.setattr(rerating_stack, "sums", count)
+    row = reratings.work(Rerating.objects.get().pk, now=NOW)
+    assert (row.state, row.steps_done) == ("previewed", row.steps)
     with pytest.raises(ReratingProblem, match="do not sell"):
         charge(row)
 
