@@ -35,11 +35,14 @@ def payments(request: TenantRequest, tenant: Tenant) -> HttpResponse:
     rows = payment_reports.payments(tenant_id=tenant.pk)
     before = position(request, "before")
     found = list((rows.filter(pk__lt=before) if before else rows)[: PAGE + 1])
+    is_prepaid = credits.is_prepaid(tenant.pk)
+    purpose = paying.top_up_purpose(tenant) if is_prepaid else "the number of the invoice"
     context = {
         "payments": [(payment, WORDS[payment.status]) for payment in found[:PAGE]],
         "following": found[PAGE - 1].pk if len(found) > PAGE else None,
         "advances": dues.advances(tenant.pk),
-        "bank": paying.bank_account(purpose=_purpose(tenant)),
+        "bank": paying.bank_account(purpose=purpose),
+        "is_prepaid": is_prepaid,
         "cards": paying.cards_taken(),
     }
     return render_page(request, "payments.html", context)
@@ -133,11 +136,6 @@ def _page_to_pay_on(request: TenantRequest, tenant: Tenant, payment: Payment) ->
     except ProviderProblem as problem:
         return {"problem": str(problem)}
     return {"card_page": url, "go": bool(url) and request.GET.get("go") == "1"}
-
-
-def _purpose(tenant: Tenant) -> str:
-    """What a transfer carries."""
-    return paying.top_up_purpose(tenant) if credits.is_prepaid(tenant.pk) else "the number of the invoice"
 
 
 def _payment(tenant: Tenant, payment_id: int) -> Payment:
