@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import os
+from functools import partial
 from typing import Any
 
 os.environ["TOLLGATE_ROLE"] = "operator"
@@ -12,7 +14,10 @@ from celery import Celery
 from celery.schedules import crontab
 from celery.signals import worker_ready
 from django.conf import settings
+from django.db import transaction
+from kombu.exceptions import OperationalError
 
+logger = logging.getLogger(__name__)
 app = Celery("billing", include=["billing.tasks", "proxy.tasks"])  # by name: billing knows no room above it
 app.conf.update(
     broker_url=settings.REDIS_URL or "redis://127.0.0.1:6379/0",
@@ -64,6 +69,18 @@ app.conf.beat_schedule = {
     "probe": {"task": "proxy.probe_due_routes", "schedule": 300, "options": {"expires": 300}},
     "tidy": {"task": "proxy.forget_health", "schedule": crontab(hour="4", minute="10"), "options": {"expires": 3600}},
 }
+
+
+def wake(job: str) -> None:
+    """Have a job of the schedule run at once when the transaction commits; without a broker it comes a little later."""
+    transaction.on_commit(partial(_wake, job))
+
+
+def _wake(job: str) -> None:
+    try:
+        app.send_task(job, retry=False)
+    except OperationalError:
+        logger.warning("no worker could be told of %s: its schedule comes by", job)
 
 
 @worker_ready.connect

@@ -6,11 +6,10 @@ from base64 import b64encode
 from datetime import datetime
 
 from django.core.handlers.asgi import ASGIRequest
-from django.db import transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest, StreamingHttpResponse
 
-from billing.celery import app
+from billing.celery import wake
 from billing.exports import jobs
 from billing.models import ExportJob
 from billing.periods import Period
@@ -39,8 +38,7 @@ def prepare(
         audit.record(
             tenant=tenant, actor=actor, action="export.prepare", subject=str(job), now=now, detail={"export": job.pk}
         )
-    # The schedule makes it soon, too: a broker that is away for a moment is no error.
-    transaction.on_commit(lambda: app.send_task("billing.make_exports", retry=False), robust=True)
+    wake("billing.make_exports")
     return job
 
 

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import logging
 
-from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.http.request import RawPostDataException, UnreadablePostError
 from django.utils.timezone import now
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_POST
-from kombu.exceptions import OperationalError
 
 from billing.card_payments import events, provider
 from billing.card_payments.events import EventProblem
-from billing.celery import app
+from billing.celery import wake
 from portal.tenancy import as_operator
 
 logger = logging.getLogger(__name__)
@@ -40,16 +38,8 @@ def stripe_webhook(request: HttpRequest) -> HttpResponse:
         logger.warning("a message to the webhook of Stripe was refused: %s", problem)
         return _answer(str(problem), 400)
     if new:
-        transaction.on_commit(_wake)
+        wake("billing.process_payments")
     return _answer("Stored." if new else "Known.", 200)
-
-
-def _wake() -> None:
-    """Let a worker look at once; without a broker the schedule does, a little later."""
-    try:
-        app.send_task("billing.process_payments", retry=False)
-    except OperationalError:
-        logger.warning("no worker could be told of a message of Stripe")
 
 
 def _answer(words: str, status: int) -> HttpResponse:

@@ -14,13 +14,12 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils.timezone import now
-from kombu.exceptions import OperationalError
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
 
 from billing import catalog, markups, proposals, reratings
 from billing.admin import ReadOnlyAdmin
 from billing.catalog import PriceProblem
-from billing.celery import app
+from billing.celery import wake
 from billing.markups import MarkupProblem
 from billing.models import Price, PriceBook, Rerating, ReratingLine
 from billing.money import MoneyProblem, parse_price, usd
@@ -153,7 +152,7 @@ class ReratingAdmin(ReadOnlyAdmin):
                 with transaction.atomic():
                     row = reratings.ask(form.asked(), actor_id=actor.pk if actor else None, now=moment)
                     self._record(request, row, "rerating.preview")
-                return self._go_on(request, row)
+                return self._go_on(row)
             except (ReratingProblem, PriceProblem, MarkupProblem, MoneyProblem) as problem:
                 form.add_error(None, str(problem))
         context = {"title": "Price a past range anew", "form": form, "show_back_button": True}
@@ -203,12 +202,12 @@ class ReratingAdmin(ReadOnlyAdmin):
         except ReratingProblem as problem:
             messages.error(request, str(problem))
             return HttpResponseRedirect(request.path)
-        return self._go_on(request, row)
+        return self._go_on(row)
 
-    def _go_on(self, request: HttpRequest, row: Rerating) -> HttpResponse:
+    def _go_on(self, row: Rerating) -> HttpResponse:
         """Let a worker go on once it is committed; if none can be told, the next scheduled run does."""
         if row.state in (Rerating.State.COUNTING, Rerating.State.RUNNING):
-            transaction.on_commit(_wake)
+            wake("billing.rerate")
         return HttpResponseRedirect(reverse("admin:billing_rerating_change", args=[row.pk]))
 
     def _record(self, request: HttpRequest, row: Rerating, action: str) -> None:
@@ -223,13 +222,6 @@ class ReratingAdmin(ReadOnlyAdmin):
     def _page(self, request: HttpRequest, template: str, context: dict[str, Any]) -> HttpResponse:
         shown_context = {**self.admin_site.each_context(request), "opts": self.model._meta, **context}
         return TemplateResponse(request, template, shown_context)
-
-
-def _wake() -> None:
-    try:
-        app.send_task("billing.rerate", retry=False)
-    except OperationalError:
-        return  # the schedule comes by within half a minute
 
 
 def _line(slug: str, line: ReratingLine) -> dict[str, Any]:
