@@ -1,4 +1,4 @@
-"""The operator's revenue by month as a table of exact columns, one for each currency that occurs. Only reads."""
+"""The operator's revenue by month or tenant as a table of exact columns, one for each currency. Only reads."""
 
 from __future__ import annotations
 
@@ -35,23 +35,29 @@ def table(
     *, first: datetime, until: datetime, basis: str = "effective", tenant_id: int | None = None
 ) -> tuple[list[Column], list[Row]]:
     """Columns and a row for each month that begins in ``[first, until)``. Raises RevenueProblem. Run it as operator."""
-    months = revenue.by_month(first=first, until=until, basis=basis, tenant_id=tenant_id)
-    columns = [Column("month", Type.TEXT, "", "the month, UTC")]
+    return table_of(revenue.by_month(first=first, until=until, basis=basis, tenant_id=tenant_id))
+
+
+def table_of(
+    found: list[Revenue], *, named: str = "month", about: str = "the month, UTC"
+) -> tuple[list[Column], list[Row]]:
+    """The same of months or tenants that were asked for before; ``named`` is the column of their names."""
+    columns = [Column(named, Type.TEXT, "", about)]
     columns += [usd(f"{kind}_usd", "", about) for kind, about in EARNED]
     columns += [usd(name, "", about) for name, _attribute, about in SUMS]
-    pairs = [(name, currency, about) for name, about in BY_CURRENCY for currency in _currencies(months, name)]
+    pairs = [(name, currency, about) for name, about in BY_CURRENCY for currency in _currencies(found, name)]
     columns += [usd(f"{name}_{currency.lower()}", "", about) for name, currency, about in pairs]
-    return columns, [_row(month, [(name, currency) for name, currency, _about in pairs]) for month in months]
+    return columns, [_row(each, [(name, currency) for name, currency, _about in pairs]) for each in found]
 
 
-def _row(month: Revenue, pairs: list[tuple[str, str]]) -> Row:
+def _row(one: Revenue, pairs: list[tuple[str, str]]) -> Row:
     return (
-        month.name,
-        *(month.earned.get(kind, 0) for kind, _about in EARNED),
-        *(getattr(month, attribute) for _name, attribute, _about in SUMS),
-        *(getattr(month, name).get(currency, 0) for name, currency in pairs),
+        one.name,
+        *(one.earned.get(kind, 0) for kind, _about in EARNED),
+        *(getattr(one, attribute) for _name, attribute, _about in SUMS),
+        *(getattr(one, name).get(currency, 0) for name, currency in pairs),
     )
 
 
-def _currencies(months: list[Revenue], name: str) -> list[str]:
-    return sorted({currency for month in months for currency in getattr(month, name)} | {revenue.USD})
+def _currencies(found: list[Revenue], name: str) -> list[str]:
+    return sorted({currency for each in found for currency in getattr(each, name)} | {revenue.USD})

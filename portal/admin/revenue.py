@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from datetime import UTC, datetime
 from typing import Any
 
@@ -15,9 +14,10 @@ from django.utils.timezone import now
 
 from billing import revenue
 from billing.admin import TransferAdmin
+from billing.exports import files, revenue_months
 from billing.models import Transfer
 from billing.money import usd
-from billing.revenue import USD, Revenue, RevenueProblem
+from billing.revenue import Revenue, RevenueProblem
 from portal import charts, figures
 from portal.charts import Point
 
@@ -109,23 +109,10 @@ def _amounts(by_currency: dict[str, int]) -> list[tuple[str, str]]:
 
 
 def _csv(rows: list[Revenue], month: str) -> HttpResponse:
-    """Exact, with a column for each currency that occurs."""
-    named = {"receivable": "receivable", "received": "received", "tax": "tax", "rounding": "rounding"}
-    pairs = [
-        (name, currency)
-        for name in named
-        for currency in sorted({currency for row in rows for currency in getattr(row, name)} | {USD})
-    ]
+    """Exact, as the command exports it."""
+    named = {"named": "tenant", "about": "the organisation"} if month else {}
+    columns, lines = revenue_months.table_of(rows, **named)
     file = f"revenue-{month}.csv" if month else "revenue.csv"
-    response = HttpResponse(content_type="text/csv", headers={"Content-Disposition": f'attachment; filename="{file}"'})
-    writer = csv.writer(response)
-    earned = [f"{name}_usd" for name in COLUMNS]
-    besides = ["earned_usd", "late_usd", "invoiced_usd", "accrued_usd", "breakage_usd", "goodwill_usd", "deferred_usd"]
-    writer.writerow(
-        ["tenant" if month else "month", *earned, *besides, *(f"{name}_{currency.lower()}" for name, currency in pairs)]
-    )
-    for row in rows:
-        amounts = [row.total, row.late, row.invoiced, row.accrued, row.breakage, row.goodwill, row.deferred]
-        amounts += [getattr(row, name).get(currency, 0) for name, currency in pairs]
-        writer.writerow([row.name, *(usd(row.earned.get(name, 0)) for name in COLUMNS), *map(usd, amounts)])
-    return response
+    content = b"".join(files.csv_parts(columns, [lines]))
+    headers = {"Content-Disposition": f'attachment; filename="{file}"'}
+    return HttpResponse(content, content_type="text/csv; charset=utf-8", headers=headers)
