@@ -271,7 +271,7 @@ class Migration(migrations.Migration):
             ),
         ),
         protect("billing_priceproposal", portal="", operator="SELECT, INSERT, UPDATE", mine=""),
-        protect("billing_rerating", portal="", operator="SELECT, INSERT, UPDATE", mine=""),
+        protect("billing_rerating", portal="", operator="SELECT, INSERT, UPDATE"),
         protect("billing_reratingline", portal=""),
         protect("billing_lossalert", portal="", mine=""),
         migrations.RunSQL(SQL.read_text(), reverse_sql=migrations.RunSQL.noop),

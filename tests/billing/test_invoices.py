@@ -11,12 +11,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pypdf import PdfReader
 
-from billing import books, closing, invoice_pdf, invoices, ledger
+from billing import books, closing, invoice_pdf, invoices, ledger, payments
 from billing.invoices import InvoiceProblem
 from billing.journal import Ending
 from billing.meters import Usage
 from billing.models import Invoice, InvoicedTransfer, InvoiceLine, Transfer
 from billing.money import minor_to_pico, round_to_minor
+from billing.payments import Ask
 from portal.models import Tenant
 from portal.tenancy import as_operator
 from tests.billing.world import ROLES, USD, World, as_role, run
@@ -131,11 +132,16 @@ def test_invariant_26_a_finalised_invoice_renders_identically_whatever_changes(w
         assert invoice_pdf.render(Invoice.objects.get(pk=invoice.pk)) == first
 
 
-def test_invariant_26_a_finalised_invoice_may_still_be_paid(world: World) -> None:
+def test_invariant_26_a_finalised_invoice_is_paid_by_money_alone(world: World) -> None:
     world.use(Usage(input=10**6))
     invoice = close(world)
+    with as_operator(), pytest.raises(DatabaseError, match="finalised for good"), transaction.atomic():
+        Invoice.objects.filter(pk=invoice.pk).update(status="paid")
     with as_operator():
-        assert Invoice.objects.filter(pk=invoice.pk).update(status="paid") == 1
+        ask = Ask(invoice.total, invoice.currency, "bank")
+        payments.record(tenant=world.tenant, ask=ask, chosen=[invoice], now=world.clock)
+        invoice.refresh_from_db()
+    assert invoice.status == "paid"
 
 
 def test_invariant_28_finalising_twice_is_finalising_once(world: World) -> None:

@@ -37,7 +37,8 @@ def test_it_says_what_it_cannot_read(text: str, unit: str, words: str) -> None:
 
 
 @given(
-    st.sampled_from(["tokens", "usd"]), st.lists(st.tuples(st.integers(1, 10**18), st.integers(0, 10_000)), max_size=4)
+    st.sampled_from(["tokens", "usd"]),
+    st.lists(st.tuples(st.integers(1, 10**18 - 1), st.integers(0, 10_000)), max_size=4),
 )
 def test_what_it_says_it_reads(unit: str, more: list[tuple[int, int]]) -> None:
     above = sorted({0, *(place for place, _price in more)})

@@ -70,7 +70,7 @@ class Life:
             rows.update(currency=kind.currency, country=kind.country, billing_anchor_day=1)
             self.world.tenant.refresh_from_db()
         self.budget_limits: dict[int, int] = {}
-        self.grants = 0
+        self.grants = self.refunds = 0
         self._know(FIRST_PRICES)
         self.see_new_windows()
 
@@ -239,9 +239,10 @@ class Life:
         with as_operator():
             rows = list(CreditGrant.objects.filter(tenant=self.world.tenant).order_by("pk"))
             row = rows[place % len(rows)]
+            self.refunds += 1
             try:
                 credit_ends.refund(
-                    tenant=self.world.tenant, grant=row, amount=cents * CENT, key=str(len(self.truth.accounts) + place),
+                    tenant=self.world.tenant, grant=row, amount=cents * CENT, key=f"refund {self.refunds}",
                     now=self.world.clock,
                 )  # fmt: skip
             except CreditProblem:
