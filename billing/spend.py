@@ -8,7 +8,7 @@ from typing import Any
 
 from django.db import connection
 
-from billing.periods import month, month_of
+from billing.periods import TICK, month, month_of
 from billing.revenue import EARNING
 
 MONTHS = 12
@@ -38,8 +38,7 @@ def by_month(*, tenant_id: int, zone: str, now: datetime, months: int = MONTHS) 
     """The running month and those before it, the earliest first. The caller's role must see the tenant's rows."""
     labels = [month_of(now, zone).label]
     while len(labels) < months:
-        year, number = divmod(int(labels[0][:4]) * 12 + int(labels[0][5:]) - 2, 12)
-        labels.insert(0, f"{year:04d}-{number + 1:02d}")
+        labels.insert(0, month_of(month(labels[0], zone).start - TICK, zone).label)
     found = {label: Spend(label) for label in labels}
     values = {
         "tenant": tenant_id, "zone": zone, "start": month(labels[0], zone).start, "end": month(labels[-1], zone).end,

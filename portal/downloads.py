@@ -23,12 +23,23 @@ def download(
     """The file of an export over whole months, ``kind`` csv or parquet. Memory holds one page of it."""
     found = export.pages(Span.of(tenant, first, last))
     parts = files.csv_parts(export.columns, found) if kind == "csv" else files.parquet_parts(export.columns, found)
+    return attachment(request, tenant, parts, name_of(tenant, export.name, first.label, last.label), kind)
+
+
+def attachment(
+    request: HttpRequest, tenant: Tenant, parts: Iterator[bytes], name: str, kind: str
+) -> StreamingHttpResponse:
+    """Parts of a file as an answer, each read as the tenant; ``kind`` csv or parquet."""
     content = parts_of(tenant.pk, parts) if isinstance(request, ASGIRequest) else parts
     answer = StreamingHttpResponse(content, content_type=TYPES[kind])
-    span = first.label if first.label == last.label else f"{first.label}-to-{last.label}"
-    answer["Content-Disposition"] = f'attachment; filename="{tenant.slug}-{export.name}-{span}.{kind}"'
+    answer["Content-Disposition"] = f'attachment; filename="{name}.{kind}"'
     answer["Cache-Control"] = "no-store"
     return answer
+
+
+def name_of(tenant: Tenant, export: str, first: str, last: str) -> str:
+    """What the file of an export over months is called, without its ending."""
+    return f"{tenant.slug}-{export}-{first if first == last else f'{first}-to-{last}'}"
 
 
 async def parts_of(tenant_id: int, parts: Iterator[bytes]) -> AsyncIterator[bytes]:

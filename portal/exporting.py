@@ -5,7 +5,6 @@ from __future__ import annotations
 from base64 import b64encode
 from datetime import datetime
 
-from django.core.handlers.asgi import ASGIRequest
 from django.db.models import QuerySet
 from django.http import HttpRequest, StreamingHttpResponse
 
@@ -15,7 +14,7 @@ from billing.models import ExportJob
 from billing.periods import Period
 from portal import audit
 from portal.access import Permission
-from portal.downloads import TYPES, parts_of
+from portal.downloads import attachment, name_of
 from portal.models import Tenant, User
 from portal.tenancy import as_operator
 
@@ -61,12 +60,8 @@ def latest(tenant: Tenant, permissions: frozenset[Permission]) -> list[ExportJob
 
 def deliver(request: HttpRequest, tenant: Tenant, job: ExportJob) -> StreamingHttpResponse:
     """The file of an export that is done, part by part."""
-    parts = jobs.content(job)
-    content = parts_of(tenant.pk, parts) if isinstance(request, ASGIRequest) else parts
-    answer = StreamingHttpResponse(content, content_type=TYPES[job.file])
-    span = job.first if job.first == job.last else f"{job.first}-to-{job.last}"
-    answer["Content-Disposition"] = f'attachment; filename="{tenant.slug}-{job.kind}-{span}.{job.file}"'
+    name = name_of(tenant, job.kind, job.first, job.last)
+    answer = attachment(request, tenant, jobs.content(job), name, job.file)
     answer["Content-Length"] = str(job.size)
     answer["Repr-Digest"] = f"sha-256=:{b64encode(bytes.fromhex(job.sha256)).decode()}:"  # RFC 9530
-    answer["Cache-Control"] = "no-store"
     return answer
