@@ -7,10 +7,9 @@ from datetime import datetime
 
 from django.db import connection, transaction
 
-from billing.meters import COUNTERS, PARENT_CLASS, TOKEN_CLASSES, UNIT_PRICES
+from billing.meters import COUNTERS, PARENT_CLASS, SURCHARGES, TOKEN_CLASSES, UNIT_PRICES
 from billing.models import CostPrice
 
-SURCHARGES = ("per_request", "per_web_search", "per_image")
 MOST = 2**62
 
 

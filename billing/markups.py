@@ -13,8 +13,7 @@ from django.db.models import Q
 
 from billing import catalog, price_sheets
 from billing.catalog import MOST_PRICE, VariantPrices
-from billing.costs import SURCHARGES
-from billing.meters import PARENT_CLASS, TOKEN_CLASSES
+from billing.meters import PARENT_CLASS, SURCHARGES, TOKEN_CLASSES
 from billing.models import CostPrice, PriceBook
 from billing.price_sheets import Sheet
 

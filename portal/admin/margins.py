@@ -17,9 +17,9 @@ from django.utils.html import format_html_join
 from django.utils.timezone import now
 
 from billing import costs, margins
-from billing.costs import SURCHARGES, CostProblem
+from billing.costs import CostProblem
 from billing.margins import Loss, Margin, MarginProblem
-from billing.meters import TOKEN_CLASSES
+from billing.meters import SURCHARGES, TOKEN_CLASSES
 from billing.models import CostPrice
 from billing.money import usd
 from portal import figures

@@ -10,8 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from billing import costs
-from billing.costs import SURCHARGES
-from billing.meters import TOKEN_CLASSES
+from billing.meters import SURCHARGES, TOKEN_CLASSES
 from billing.models import CostPrice
 from billing.pricing import with_inherited
 from proxy.models import Route, Upstream

@@ -9,6 +9,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils.timezone import now
 
 from billing import costs
+from billing.meters import SURCHARGES
 from billing.money import MoneyProblem, parse_price, parse_usd
 
 
@@ -38,4 +39,4 @@ class Command(BaseCommand):
 
 def _cost(text: str) -> tuple[str, int]:
     name, _, amount = text.partition("=")
-    return name, (parse_usd if name in costs.SURCHARGES else parse_price)(amount)
+    return name, (parse_usd if name in SURCHARGES else parse_price)(amount)
