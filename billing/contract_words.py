@@ -8,8 +8,7 @@ from billing.contract_sums import USD, AmountPart, FreePart, Part, TierPart
 from billing.contract_windows import Window
 from billing.documents.conventions import Convention, convention
 from billing.documents.words import words
-from billing.money import format_minor, round_to_minor, usd
-from billing.tier_texts import per_cent
+from billing.money import format_minor, per_cent, round_to_minor, usd
 
 MOST = 200
 """The longest description of a charge."""

@@ -35,6 +35,12 @@ def usd(pico: int, *, least_digits: int = 2) -> str:
     return f"{sign}{pico // PICO_PER_USD}" + (f".{fraction}" if fraction else "")
 
 
+def per_cent(basis_points: int) -> str:
+    """Basis points as per cent: 1900 → ``19``, 250 → ``2.5``."""
+    whole, rest = divmod(basis_points, 100)
+    return f"{whole}.{rest:02d}".rstrip("0").rstrip(".") if rest else str(whole)
+
+
 def minor_digits(currency: str) -> int:
     """Digits after the point of a currency; raises MoneyProblem for one we do not know."""
     try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from billing.contract_sums import USD
-from billing.money import MoneyProblem, parse_price, parse_usd, usd
+from billing.money import MoneyProblem, parse_price, parse_usd, per_cent, usd
 from billing.tiers import TierProblem, Tiers
 
 SHORT = {"": 1, "k": 10**3, "m": 10**6, "b": 10**9}
@@ -44,12 +44,6 @@ def count(text: str) -> int:
     if not whole or len(whole) > 18 or left:
         raise TierProblem(f"{text.strip()[:40]!r} is no whole number of tokens.")
     return int(whole) * unit + beside
-
-
-def per_cent(basis_points: int) -> str:
-    """Basis points as per cent: 250 → ``2.5``."""
-    whole, rest = divmod(basis_points, 100)
-    return f"{whole}.{rest:02d}".rstrip("0").rstrip(".") if rest else str(whole)
 
 
 def _tier(line: str, unit: str) -> tuple[int, int]:

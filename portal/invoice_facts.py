@@ -7,6 +7,7 @@ from fractions import Fraction
 
 from billing import credit_notes, invoice_states, taxes
 from billing.models import Invoice, InvoiceEvent
+from billing.money import per_cent
 
 EVENT_WORDS = {
     "released": "Released after it was put aside",
@@ -75,8 +76,7 @@ def _words(event: InvoiceEvent) -> str:
 def _label(category: str, rate: int) -> str:
     if category != "S":
         return "No VAT"
-    whole, rest = divmod(rate, 100)
-    return f"VAT {whole}.{rest:02d}".rstrip("0").rstrip(".") + " %"
+    return f"VAT {per_cent(rate)} %"
 
 
 def _rate(invoice: Invoice) -> str:

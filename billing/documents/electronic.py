@@ -9,11 +9,11 @@ from typing import Any
 from billing.documents import factur_x, reading, ubl
 from billing.documents.conventions import Convention, convention
 from billing.documents.paper import Allowance, Item, Paper, PaperProblem, Party, Tax, TaxGroup, Totals
-from billing.documents.reading import PER_MILLION, Reading, decimal, follows, in_currency, per_cent
+from billing.documents.reading import PER_MILLION, Reading, decimal, follows, in_currency
 from billing.documents.sentences import evidence_of, notes_of, terms_of
 from billing.documents.words import words
 from billing.models import Invoice, InvoiceLine
-from billing.money import format_minor
+from billing.money import format_minor, per_cent
 
 
 def universal(invoice: Invoice) -> bytes:

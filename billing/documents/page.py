@@ -10,11 +10,11 @@ from typing import Any
 from billing.documents import sepa
 from billing.documents.conventions import Convention, convention
 from billing.documents.glyphs import MARK, families, shown
-from billing.documents.reading import PER_MILLION, Reading, day_in, per_cent
+from billing.documents.reading import PER_MILLION, Reading, day_in
 from billing.documents.sentences import evidence_of, notes_of, terms_of
 from billing.documents.words import words
 from billing.models import InvoiceLine
-from billing.money import usd
+from billing.money import per_cent, usd
 
 ANNEX_COLUMNS = ("key", "model", "requests", "tokens_in", "tokens_out", "exact")
 Words = dict[str, str]

@@ -85,12 +85,6 @@ def day_in(moment: datetime, zone: ZoneInfo) -> date:
     return moment.astimezone(zone).date()
 
 
-def per_cent(basis_points: int) -> str:
-    """1900 → ``19``, 750 → ``7.5``."""
-    whole, rest = divmod(basis_points, 100)
-    return f"{whole}.{rest:02d}".rstrip("0").rstrip(".")
-
-
 def in_currency(invoice: Invoice, pico: int) -> int:
     """Picodollars → 10⁻¹² units of the invoice's currency, half up. For prices shown, never for what is owed."""
     numerator, denominator = invoice.rate_numerator, invoice.rate_denominator

@@ -14,6 +14,7 @@ from billing.exports.focus.columns import FOCUS
 from billing.exports.focus.reading import Used
 from billing.exports.span import Row
 from billing.models import Charge, Invoice
+from billing.money import per_cent
 from billing.parties import Tenant
 
 ATTO_OF_PICO = 10**6
@@ -108,10 +109,9 @@ class Frame:
 
     def tax(self, category: str, basis_points: int, amounts: tuple[int, int]) -> Row:
         """The tax of one category and rate: 10⁻¹² units of the currency, and picodollars."""
-        rate = f"{basis_points // 100}.{basis_points % 100:02d}".rstrip("0").rstrip(".")
         return self.row(amounts[0], self.period, amounts[1], {
             **BESIDES, "ChargeCategory": "Tax", "ServiceName": "Tax",
-            "ChargeDescription": f"Tax of category {category} at {rate} %",
+            "ChargeDescription": f"Tax of category {category} at {per_cent(basis_points)} %",
         })  # fmt: skip
 
     def rounding(self, amounts: tuple[int, int]) -> Row:
